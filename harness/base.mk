@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# From nothing to a kernel tree with the series laid on it:
+#
+#	$(BASE)/version		stock source is in $(BASE)/pristine; its version
+#	$(BASE)/tree/.laid		the series is laid on it in $(BASE)/tree
+
+ifeq ($(wildcard $(SERIES)/stock.sha256),)
+  ifneq ($(MAKECMDGOALS),clean)
+    $(error hmm: there is no series for KERNEL=$(KERNEL); \
+      there is one for: $(patsubst $(TOP)/series/%/stock.sha256,%,$(wildcard \
+      $(TOP)/series/*/stock.sha256)))
+  endif
+endif
+
+# Each file under these stands at the same path in the kernel's tree.
+LAID_DIRS := include mm lib samples tools Documentation
+LAID := $(shell cd $(TOP) && find $(LAID_DIRS) -type f \
+	! -name '*~' ! -name '.*.sw?' ! -name '*.orig' ! -name '*.rej' \
+	! -name '*.o' ! -name '*.pyc' ! -name '.checkpatch*' 2>/dev/null | \
+	LC_ALL=C sort) Kconfig
+HUNKS := $(sort $(wildcard $(SERIES)/*.patch))
+
+.PHONY: base tree
+base: $(BASE)/version
+	@echo $(BASE)/pristine
+
+tree: $(BASE)/tree/.laid
+	@echo $(BASE)/tree
+
+# Unpacked once; a new release of the package is taken after `make clean`.
+$(BASE)/version:
+	@$(HARNESS)/fetch-base.sh $(BASE)
+
+# What is laid, so that a file that comes or goes is noticed.
+$(BASE)/overlay: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(LAID) $(HUNKS) | cmp -s - $@ || \
+		printf '%s\n' $(LAID) $(HUNKS) > $@
+
+$(BASE)/tree/.laid: $(BASE)/version $(BASE)/overlay $(HUNKS) \
+		$(SERIES)/stock.sha256 $(TOP)/MAINTAINERS \
+		$(HARNESS)/lay.sh $(HARNESS)/move-interval.sh
+	@$(HARNESS)/lay.sh $(BASE) $(BASE)/overlay
+
+# Where ours stand in the tree, for what is made of them there. lay.sh knows
+# the same names.
+LAID_IN_TREE := $(addprefix $(BASE)/tree/,$(patsubst \
+	Documentation/vm/%,Documentation/mm/%,$(patsubst \
+	tools/testing/selftests/vm/%,tools/testing/selftests/mm/%,$(LAID))))
+$(LAID_IN_TREE): | $(BASE)/tree/.laid ;
+
+# A tree that somebody changed by hand is no longer the one that is tested.
+.PHONY: same-tree
+same-tree: $(BASE)/tree/.laid
+	@$(HARNESS)/same-tree.sh check $(BASE)/tree $(BASE)/tree.list

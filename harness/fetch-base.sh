@@ -1,0 +1,145 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	fetch-base.sh BASE		(with KERNEL, KSRC and CACHE set)
+#
+# Unpacks the source of Debian's linux-source-KERNEL in BASE/pristine and, when
+# all of it is there, writes its exact version to BASE/version. The package is
+# fetched as apt fetches it on this machine, from the same sources, but with
+# lists and archives in a directory of our own: neither root nor a change to
+# the machine is needed. KSRC=DIR takes that tree as it stands.
+
+set -euo pipefail
+. "${0%/*}/lib.sh"
+
+# The package, the source unpacked, a copy with the series laid, a build.
+readonly PACKAGE_MIB=200 UNPACKED_MIB=1800
+
+base=$1
+progress=${0%/*}/progress.sh
+
+use_ksrc()
+{
+	local dir version
+
+	dir=$(realpath -e -- "$KSRC" 2>/dev/null) ||
+		die "KSRC=$KSRC: there is no such directory"
+	version=$(make -s --no-print-directory -C "$dir" kernelversion \
+		2>/dev/null) ||
+		die "KSRC=$KSRC is not a kernel tree"
+	[ ! -e "$dir/.config" ] ||
+		die "KSRC=$KSRC was built in place; a build elsewhere needs it clean:" \
+		    "make -C $KSRC mrproper"
+	ln -sfn -- "$dir" "$base/pristine"
+	finish "$version ($dir)"
+}
+
+finish()
+{
+	"${0%/*}/same-tree.sh" record "$base/pristine/" "$base/pristine.list"
+	printf '%s\n' "$1" > "$base/version.new"
+	mv -- "$base/version.new" "$base/version"
+}
+
+# apt with this machine's sources and a state of its own.
+private_apt()
+{
+	local state=$CACHE/apt
+
+	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	apt-get -q -o Dir::State::Lists="$state/lists" \
+		-o Dir::Cache="$state/cache" \
+		-o APT::Sandbox::User="$(id -un)" \
+		-o Acquire::Languages=none \
+		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false \
+		-o Acquire::Retries=2 "$@"
+}
+
+# What progress.sh runs: apt-get download writes to the current directory.
+download()
+{
+	private_apt update
+	cd "$1"
+	private_apt download "$package"
+}
+
+# whole DEB: is it what was once downloaded?
+whole()
+{
+	[ -f "$1.sha256" ] && (cd "${1%/*}" && sha256sum --status -c "$1.sha256")
+}
+
+# cached: the newest package that is already here, in $deb.
+cached()
+{
+	deb=$(find "$CACHE/base" -maxdepth 1 -name "${package}_*.deb" |
+		sort -V | tail -n 1)
+	[ -n "$deb" ] || return 1
+	whole "$deb" && return
+	say "$deb is damaged; fetching it again"
+	rm -f -- "$deb" "$deb.sha256"
+	cached
+}
+
+fetch()
+{
+	local dir name
+
+	need_mib "$CACHE" "$PACKAGE_MIB" "$package"
+	dir=$CACHE/base/incoming
+	rm -rf -- "$dir"
+	mkdir -p "$dir"
+	HMM_HINT="is there a network, and does apt-get update work?" \
+		"$progress" "fetching $package" "$base/fetch.log" \
+		"$0" --download "$dir" || exit "$BUILD_FAILED"
+	name=$(basename -- "$dir/${package}_"*.deb)
+	(cd "$dir" && sha256sum -- "$name" > "$name.sha256")
+	mv -- "$dir/$name.sha256" "$CACHE/base/"
+	mv -- "$dir/$name" "$CACHE/base/"
+	rmdir -- "$dir"
+	deb=$CACHE/base/$name
+}
+
+# What progress.sh runs: the source of the package DEB becomes DIR.
+unpack()
+{
+	local deb=$1 dir=$2
+
+	mkdir -p "$dir"
+	dpkg-deb --fsys-tarfile "$deb" |
+		tar -xOf - "./usr/src/$package.tar.xz" |
+		tar -xJf - -C "$dir" --strip-components=1
+	[ -f "$dir/Kbuild" ]
+}
+
+get_package()
+{
+	mkdir -p "$CACHE/base" || die "cannot write $CACHE/base"
+	# Checkouts share the cache.
+	exec {lock}> "$CACHE/base/lock"
+	flock "$lock"
+	cached || fetch
+	exec {lock}>&-
+}
+
+package=linux-source-$KERNEL
+case $1 in
+--download) download "$2"; exit ;;
+--unpack) unpack "$2" "$3"; exit ;;
+esac
+
+mkdir -p "$base" || die "cannot write $base"
+[ -z "${KSRC-}" ] || { use_ksrc; exit; }
+
+get_package
+need_mib "$base" "$UNPACKED_MIB" "the unpacked source"
+rm -rf -- "$base/pristine" "$base/pristine.new"
+version=$(dpkg-deb -f "$deb" Version)
+HMM_HINT="if $deb is broken, remove it" \
+	"$progress" "unpacking $package $version" "$base/unpack.log" \
+	"$0" --unpack "$deb" "$base/pristine.new" || {
+	rm -rf -- "$base/pristine.new"
+	exit "$BUILD_FAILED"
+}
+mv -- "$base/pristine.new" "$base/pristine"
+finish "$version"

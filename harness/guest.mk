@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What goes into the guest, and the verbs that boot one.
+
+# Programs of ours that run in the guest. They are compiled where they lie in
+# the laid tree, so that their includes find the base's own headers.
+PROGRAMS := $(patsubst $(TOP)/tools/testing/selftests/vm/%.c,%, \
+	$(wildcard $(TOP)/tools/testing/selftests/vm/*.c))
+PROGRAM_DIR := $(BASE)/tree/tools/testing/selftests/mm
+
+GUEST_CC ?= gcc
+GUEST_CFLAGS := -O2 -g -Wall -Werror -static -pthread -D_GNU_SOURCE=
+
+BUSYBOX ?= /bin/busybox
+IMAGE := $(KBUILD)/arch/x86/boot/bzImage
+
+# The only module that a guest loads by itself is the dummy device.
+DEVICE := $(KBUILD)/lib/test_hmm.ko
+
+$(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
+	@mkdir -p $(@D)
+	@$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@
+
+# The base's own tests of its dummy device, as they come: they must pass on
+# ours, whose UAPI they take from the pristine source as well.
+STOCK_TESTS := stock-hmm-tests
+
+$(GUEST)/bin/stock-hmm-tests: $(BASE)/version
+	@mkdir -p $(@D)
+	@$(GUEST_CC) -O2 -g -static -pthread -D_GNU_SOURCE= -I$(BASE)/pristine \
+		$(BASE)/pristine/tools/testing/selftests/mm/hmm-tests.c -o $@
+
+$(GUEST)/init: $(HARNESS)/guest/init.c
+	@mkdir -p $(@D)
+	@$(GUEST_CC) -O2 -Wall -Wextra -Werror -static $< -o $@
+
+-include $(wildcard $(GUEST)/bin/*.d)
+
+# The name of the device in the guest is fixed; that it is there is not: a
+# base without the series has none.
+$(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
+		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
+		$(HARNESS)/guest/setup \
+		$(HARNESS)/initramfs.sh $(BUSYBOX)
+	@rm -rf $(GUEST)/modules && mkdir -p $(GUEST)/modules
+	@! test -e $(DEVICE) || cp $(DEVICE) $(GUEST)/modules/
+	@$(HARNESS)/initramfs.sh $@ /init=$(GUEST)/init \
+		/bin/busybox=$(BUSYBOX) /etc/setup=$(HARNESS)/guest/setup \
+		/boot/bzImage=$(IMAGE) \
+		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
+		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
+		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
+
+# A dollar in CMD is the guest shell's, not make's.
+override CMD := $(value CMD)
+export CMD FILES
+
+.PHONY: run guest shell
+run guest shell: $(GUEST)/initramfs.cpio
+	@$(KEEP_STATUS) $(HARNESS)/guest.sh $@

@@ -1,0 +1,159 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	guest.sh run|test|guest|shell
+#
+# What a verb wants of the guest: writes the list that PID 1 works off, boots,
+# and ends with what the verdict says. Everything that is known of the run is
+# in $RESULTS afterwards.
+
+set -euo pipefail
+. "${0%/*}/lib.sh"
+
+readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
+
+[ $# -eq 1 ] || die "usage: guest.sh run|test|guest|shell"
+verb=$1
+
+# What the kernel is told besides the usual, and what goes into the guest.
+append=()
+files=()
+
+job()
+{
+	printf '%s\n' "$*" >> "$RESULTS/job"
+}
+
+new_results()
+{
+	rm -rf "$RESULTS"
+	mkdir -p "$RESULTS" || die "cannot write $RESULTS"
+	cp "$KBUILD/.config" "$RESULTS/config"
+	cp "$BASE/version" "$RESULTS/version"
+	: > "$RESULTS/job"
+}
+
+# The dummy device, in what has modules for it.
+job_modules()
+{
+	local module
+
+	for module in "$GUEST"/modules/*.ko; do
+		[ ! -e "$module" ] || job "module ${module##*/}"
+	done
+}
+
+job_run()
+{
+	append+=(kunit.enable=0)
+	job_modules
+	job "live hmm-demo exec hmm-demo"
+}
+
+job_guest()
+{
+	local file
+
+	[ -n "${CMD-}" ] || die "nothing to run in the guest: give CMD='...'"
+	append+=(kunit.enable=0)
+	job_modules
+	printf '%s\n' "$CMD" > "$RESULTS/command"
+	files+=("/job/command=$RESULTS/command")
+	for file in ${FILES-}; do
+		files+=("/files/=$file")
+	done
+	job "live guest exec sh /job/command"
+}
+
+job_shell()
+{
+	[ -t 0 ] || die "make shell needs a terminal; make guest does not"
+	append+=(kunit.enable=0)
+	job_modules
+	say "a shell in the guest; 'exit' or ctrl-D ends it"
+	job "tty shell exec sh -i"
+}
+
+# The suites, cut down to ONLY.
+job_test()
+{
+	local -a lines
+
+	"$HARNESS/suites.sh" > "$RESULTS/suites"
+	job_modules
+	mapfile -t lines < <(grep -v '^append ' "$RESULTS/suites")
+	printf '%s\n' "${lines[@]}" >> "$RESULTS/job"
+	mapfile -t -O "${#append[@]}" append < \
+		<(sed -n 's/^append //p' "$RESULTS/suites")
+	"$HARNESS/host-suites.sh"
+}
+
+# Debug kernels on an emulated CPU are slow; TIMEOUT overrides this.
+time_limit()
+{
+	local limit
+
+	case $verb in
+	shell) limit=86400 ;;
+	test) limit=900 ;;
+	*) limit=300 ;;
+	esac
+	[ "$FLAVOUR" = plain ] || limit=$((limit * 3))
+	printf '%s' "${TIMEOUT:-$limit}"
+}
+
+pack()
+{
+	# What suites run on the host is not the guest's business.
+	grep -v '^[a-z]* [^ ]* host$' "$RESULTS/job" > "$RESULTS/list" ||
+		[ $? -eq 1 ] || exit "$BUILD_FAILED"
+	"$HARNESS/initramfs.sh" "$RESULTS/job.cpio" \
+		"/job/list=$RESULTS/list" "${files[@]}"
+	cat "$GUEST/initramfs.cpio" "$RESULTS/job.cpio" > "$RESULTS/initrd" ||
+		die "cannot write $RESULTS/initrd"
+	rm -f "$RESULTS/list" "$RESULTS/job.cpio"
+}
+
+boot()
+{
+	local show=show
+
+	case $verb in
+	test) show=quiet ;;
+	shell) show=terminal ;;
+	esac
+	"$HARNESS/boot.sh" "$show" "$(time_limit)" "$IMAGE" \
+		"$RESULTS/initrd" "${append[@]}"
+}
+
+judge()
+{
+	local mode=$verb
+
+	[ "$verb" != shell ] || mode="tty"
+	# Where the output is the command's own, ours must not mix with it.
+	if [ "$verb" = test ]; then
+		"$HARNESS/verdict.sh" "$RESULTS" "$mode"
+	else
+		"$HARNESS/verdict.sh" "$RESULTS" "$mode" >&2
+	fi
+}
+
+main()
+{
+	new_results
+	trap 'rm -f "$RESULTS/initrd"' EXIT
+	case $verb in
+	run) job_run ;;
+	test) job_test ;;
+	guest) job_guest ;;
+	shell) job_shell ;;
+	*) die "no such verb: $verb" ;;
+	esac
+	pack
+	boot
+	judge
+	exit
+}
+
+main

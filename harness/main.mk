@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# All that the verbs of the front door do, as targets that are files. Started
+# by front.sh, which holds the checkout's lock.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+# What was given to make is for us: M and DEBUG mean other things to kbuild.
+MAKEOVERRIDES :=
+unexport M DEBUG KCSAN
+
+include $(dir $(lastword $(MAKEFILE_LIST)))settings.mk
+
+ifneq ($(and $(call yes,$(DEBUG)),$(call yes,$(KCSAN))),)
+  $(error hmm: KASAN and KCSAN exclude each other: give DEBUG=1 or KCSAN=1)
+endif
+
+include $(HARNESS)/base.mk
+include $(HARNESS)/kernel.mk
+include $(HARNESS)/guest.mk
+include $(HARNESS)/test.mk
+
+.PHONY: clean
+clean:
+	@$(HARNESS)/clean.sh $(BUILD)
+
+# For what has to be looked at each time.
+.PHONY: FORCE
+FORCE:

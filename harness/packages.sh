@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Sees to it that the Debian packages are there that the harness needs. As
+# root it installs what is missing; else it says how to, and stops.
+
+set -euo pipefail
+. "${0%/*}/lib.sh"
+
+# A package, and what it is for.
+readonly PACKAGES='
+bc		kernel build: kernel/time/timeconst.bc
+bison		kernel build: Kconfig
+busybox-static	the shell and tools of the guest
+ccache		a second cold build takes a minute
+cpio		the initramfs
+flex		kernel build: Kconfig
+gcc		kernel, test programs
+gzip		kernel image
+kmod		kernel build: depmod, modinfo
+libc6-dev	test programs, static
+libelf-dev	kernel build: objtool
+make		kernel build
+patch		series/*/*.patch
+python3		reading KTAP
+qemu-system-x86	the guest
+shellcheck	make check
+xz-utils	the source package
+'
+
+wanted()
+{
+	awk 'NF { print $1 }' <<< "$PACKAGES"
+}
+
+# missing: the wanted packages that are not installed.
+missing()
+{
+	local wanted
+
+	wanted=$(wanted)
+	# dpkg-query fails when it knows nothing of a package; what it does
+	# know it prints all the same.
+	# shellcheck disable=SC2086 # package names
+	{ dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted \
+		2>/dev/null || [ $? -eq 1 ]; } |
+		awk -v wanted="$wanted" '
+			$2 == "installed" { have[$1] = 1 }
+			END {
+				n = split(wanted, want, "\n")
+				for (i = 1; i <= n; i++)
+					if (!(want[i] in have))
+						print want[i]
+			}'
+}
+
+# What progress.sh runs. Lists that are missing or old are not noticed before.
+install()
+{
+	local apt=(apt-get install -y --no-install-recommends "$@")
+
+	export DEBIAN_FRONTEND=noninteractive
+	"${apt[@]}" || { apt-get update && "${apt[@]}"; }
+}
+
+if [ "${1-}" = --install ]; then
+	shift
+	install "$@"
+	exit
+fi
+[ $# -eq 1 ] || die "usage: packages.sh LOG"
+type dpkg-query apt-get > /dev/null 2>&1 ||
+	die "this needs a Debian machine (dpkg, apt-get)"
+mapfile -t packages < <(missing)
+[ ${#packages[@]} -gt 0 ] || exit 0
+[ "$(id -u)" -eq 0 ] ||
+	die "packages are missing; as root, run" \
+	    "apt-get install -y --no-install-recommends ${packages[*]}"
+"${0%/*}/progress.sh" "installing ${packages[*]}" "$1" \
+	"$0" --install "${packages[@]}" || exit "$BUILD_FAILED"

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Heterogeneous memory management: a device that uses a process's addresses.
+ *
+ * A driver registers a *mirror* for an address space and is told, through the
+ * mirror's callback, of every change of the CPU page tables before it happens.
+ * For addresses the device wants it registers a *range*, lets
+ * hmm_range_fault() read or fault them, takes the lock that its callback takes
+ * too, asks hmm_range_valid(), and only then programs the device.
+ *
+ * Documentation/vm/hmm.rst has the model, the lock order and the pattern.
+ */
+#ifndef LINUX_HMM_H
+#define LINUX_HMM_H
+
+#include <linux/interval_tree.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+
+struct hmm_mirror;
+
+/**
+ * enum hmm_pfn_flag_e - index into &hmm_range.flags
+ * @HMM_PFN_VALID: the entry has a pfn and may at least be read. Exactly one
+ *	bit, which also asks for the page on input
+ * @HMM_PFN_WRITE: the CPU may write there; asks for that on input. 0 for a
+ *	device that never writes
+ * @HMM_PFN_DEVICE_PRIVATE: the pfn is device private memory of the mirror's
+ *	own owner; asks for migration to system memory on input. 0 for a
+ *	driver that has no such memory
+ * @HMM_PFN_FLAG_MAX: length of the array
+ *
+ * The driver chooses which bits of an entry these are.
+ */
+enum hmm_pfn_flag_e {
+	HMM_PFN_VALID = 0,
+	HMM_PFN_WRITE,
+	HMM_PFN_DEVICE_PRIVATE,
+	HMM_PFN_FLAG_MAX
+};
+
+/**
+ * enum hmm_pfn_value_e - index into &hmm_range.values
+ * @HMM_PFN_ERROR: the address cannot be used: no mapping, no read permission,
+ *	poisoned memory
+ * @HMM_PFN_NONE: nothing there now, a fault may bring it
+ * @HMM_PFN_SPECIAL: mapped without a struct page that could be used, I/O
+ *	memory for instance. May be the same value as the error's
+ * @HMM_PFN_VALUE_MAX: length of the array
+ */
+enum hmm_pfn_value_e {
+	HMM_PFN_ERROR,
+	HMM_PFN_NONE,
+	HMM_PFN_SPECIAL,
+	HMM_PFN_VALUE_MAX
+};
+
+#ifdef CONFIG_HMM_MIRROR
+/* Invalidations told apart; what is beyond counts as touching every range. */
+#define HMM_INFLIGHT_MAX 32
+
+/**
+ * struct hmm - what HMM knows of one address space
+ * @mmu_notifier: subscription to the start of invalidations and to mm exit;
+ *	its ->mm is the address space, valid while a mirror is registered
+ * @ranges_lock: leaf spinlock, taken with interrupts off. Protects @ranges,
+ *	@notifiers, the private fields down to @dead, and in every range
+ *	registered here all fields that the driver does not set
+ * @ranges: every registered &struct hmm_range
+ * @mirrors: every registered &struct hmm_mirror
+ * @mirrors_sem: protects @mirrors; read in callbacks
+ * @wq: hmm_range_wait_until_valid() sleeps here
+ * @notifiers: invalidations in flight
+ *
+ * Made by the first hmm_mirror_register() of an mm, gone after its last
+ * hmm_mirror_unregister(). Drivers may read @mmu_notifier.mm and no more.
+ */
+struct hmm {
+	struct mmu_notifier	mmu_notifier;
+	spinlock_t		ranges_lock;	/* see above */
+	struct list_head	ranges;
+	struct list_head	mirrors;
+	struct rw_semaphore	mirrors_sem;
+	wait_queue_head_t	wq;
+	long			notifiers;
+	/* private: ranges_lock protects, down to dead */
+	struct rb_root_cached	tree;
+	struct {
+		const struct mmu_notifier_range *key;
+		unsigned long start;
+		unsigned long end;
+	} inflight[HMM_INFLIGHT_MAX];
+	unsigned int		nr_inflight;
+	unsigned int		nr_overflow;
+	bool			dead;
+	/* private: the pair's mutex in mm/hmm.c protects users */
+	struct mmu_notifier	end_notifier;
+	unsigned int		users;
+	struct kref		kref;
+};
+#else
+struct hmm;
+#endif
+
+/**
+ * struct hmm_range - addresses whose translation a driver wants
+ * @hmm: set by hmm_range_register(), NULL while not registered
+ * @list: entry of &hmm.ranges
+ * @start: first address, page aligned (driver)
+ * @end: address after the last, page aligned (driver)
+ * @pfns: one entry a page, of the driver's own encoding (driver)
+ * @flags: the driver's bits, indexed by &enum hmm_pfn_flag_e (driver)
+ * @values: the driver's special entries, by &enum hmm_pfn_value_e (driver)
+ * @default_flags: what is asked of every entry, in the bits of @flags (driver)
+ * @pfn_flags_mask: which bits of each entry on input are a request as well;
+ *	an entry asks for ``(pfns[i] & pfn_flags_mask) | default_flags``. It
+ *	asks nothing unless VALID is among it (driver)
+ * @pfn_shift: bits a pfn is shifted left by in an entry (driver)
+ * @valid: see hmm_range_valid()
+ *
+ * The fields marked driver are set before hmm_range_register(); start and end
+ * stay as they are until hmm_range_unregister(). Nothing else needs to be
+ * initialised, so a range may live on the stack.
+ */
+struct hmm_range {
+	struct hmm		*hmm;
+	struct list_head	list;
+	unsigned long		start;
+	unsigned long		end;
+	u64		*pfns;
+	const u64		*flags;
+	const u64		*values;
+	u64		default_flags;
+	u64		pfn_flags_mask;
+	u8			pfn_shift;
+	bool			valid;
+	/* private: hmm->ranges_lock protects */
+	bool			collided;
+	unsigned long		cursor;
+	struct hmm_mirror	*mirror;
+	struct interval_tree_node node;
+};
+
+/**
+ * struct hmm_mirror_ops - what a driver does when an address space changes
+ */
+struct hmm_mirror_ops {
+	/**
+	 * @release: the address space goes away
+	 *
+	 * Optional. On return the device must not use any page of it any more.
+	 * The mirror stays registered; hmm_mirror_unregister() must come from
+	 * elsewhere, later. A mirror without this callback gets
+	 * @sync_cpu_device_pagetables for all addresses instead, with the
+	 * event MMU_NOTIFY_RELEASE.
+	 *
+	 * Context: may sleep; &hmm.mirrors_sem is held for read.
+	 */
+	void (*release)(struct hmm_mirror *mirror);
+
+	/**
+	 * @sync_cpu_device_pagetables: CPU page tables are about to change
+	 *
+	 * Takes the driver's lock, removes ``[update->start, update->end)``
+	 * from the device's page table, and returns when the device can no
+	 * longer use what was there, TLBs included. It is called for every
+	 * change in the address space, not only where ranges are.
+	 *
+	 * It may leave the device's page table alone only for an update whose
+	 * event is MMU_NOTIFY_MIGRATE or MMU_NOTIFY_EXCLUSIVE and whose owner
+	 * is the driver's own, where the driver itself is making that update
+	 * and mends its table as part of it. &mmu_notifier_range.owner is not
+	 * defined for other events.
+	 *
+	 * Context: may sleep iff mmu_notifier_range_blockable(); reclaim and
+	 * rmap locks may be held, so memory is allocated only with GFP_NOWAIT
+	 * or GFP_ATOMIC. Must not call hmm_mirror_unregister(),
+	 * hmm_range_fault() or hmm_range_wait_until_valid().
+	 * Return: 0, or -EAGAIN where it would have to sleep and may not.
+	 */
+	int (*sync_cpu_device_pagetables)(struct hmm_mirror *mirror,
+					  const struct mmu_notifier_range *update);
+};
+
+/**
+ * struct hmm_mirror - a driver's subscription to one address space
+ * @hmm: set by hmm_mirror_register(), NULL after hmm_mirror_unregister()
+ * @ops: callbacks (driver)
+ * @list: entry of &hmm.mirrors
+ * @dev_private_owner: &dev_pagemap.owner of the device private memory that
+ *	this driver can use in place; NULL, which matches no memory, where it
+ *	has none. Zero it where there is no need for it (driver)
+ */
+struct hmm_mirror {
+	struct hmm			*hmm;
+	const struct hmm_mirror_ops	*ops;
+	struct list_head		list;
+	void				*dev_private_owner;
+	/* private: hmm->ranges_lock protects */
+	unsigned long			nr_ranges;
+};
+
+/*
+ * HMM_FAULT_ALLOW_RETRY - let a fault drop the mmap lock, see -EAGAIN of
+ *	hmm_range_fault(); needed for memory that userfaultfd serves
+ * HMM_FAULT_SNAPSHOT - ask for nothing, whatever the entries say
+ */
+#define HMM_FAULT_ALLOW_RETRY		BIT(0)
+#define HMM_FAULT_SNAPSHOT		BIT(1)
+
+/* A time-out in ms for hmm_range_wait_until_valid() that suits most. */
+#define HMM_RANGE_DEFAULT_TIMEOUT 1000
+
+#ifdef CONFIG_HMM_MIRROR
+int hmm_mirror_register(struct hmm_mirror *mirror, struct mm_struct *mm);
+void hmm_mirror_unregister(struct hmm_mirror *mirror);
+
+int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror);
+void hmm_range_unregister(struct hmm_range *range);
+bool hmm_range_wait_until_valid(struct hmm_range *range,
+				unsigned long timeout);
+
+long hmm_range_fault(struct hmm_range *range, unsigned int flags);
+long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
+			    u8 *orders);
+
+/**
+ * hmm_range_valid() - may the device be given what the last fault read?
+ * @range: a registered range
+ *
+ * An invalidation marks the ranges it overlaps before it calls the mirrors.
+ * So under the driver's lock one of two things holds of every invalidation:
+ * it has marked @range and this function says false; or its callback has not
+ * had the driver's lock yet, and will remove what the driver programs now.
+ *
+ * Context: under the lock that sync_cpu_device_pagetables() takes. Does not
+ * sleep.
+ * Return: true iff the last hmm_range_fault() succeeded and no invalidation
+ * that started after an entry was read overlaps that entry. Once false, only
+ * another hmm_range_fault() makes it true. False when the range is not
+ * registered, and after mm exit.
+ */
+static inline bool hmm_range_valid(struct hmm_range *range)
+{
+	/* Pairs with the stores under ranges_lock, through the driver's lock */
+	return READ_ONCE(range->valid);
+}
+#else
+static inline int hmm_mirror_register(struct hmm_mirror *mirror,
+				      struct mm_struct *mm)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void hmm_mirror_unregister(struct hmm_mirror *mirror)
+{
+}
+
+static inline int hmm_range_register(struct hmm_range *range,
+				     struct hmm_mirror *mirror)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void hmm_range_unregister(struct hmm_range *range)
+{
+}
+
+static inline bool hmm_range_wait_until_valid(struct hmm_range *range,
+					      unsigned long timeout)
+{
+	return false;
+}
+
+static inline long hmm_range_fault(struct hmm_range *range, unsigned int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_fault_orders(struct hmm_range *range,
+					  unsigned int flags, u8 *orders)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline bool hmm_range_valid(struct hmm_range *range)
+{
+	return false;
+}
+#endif /* CONFIG_HMM_MIRROR */
+
+/* A special value may have the VALID bit, so it is told by its whole word. */
+static inline bool hmm_device_entry_has_pfn(const struct hmm_range *range,
+					    u64 entry)
+{
+	return entry & range->flags[HMM_PFN_VALID] &&
+	       entry != range->values[HMM_PFN_NONE] &&
+	       entry != range->values[HMM_PFN_ERROR] &&
+	       entry != range->values[HMM_PFN_SPECIAL];
+}
+
+/**
+ * hmm_device_entry_to_pfn() - the pfn in an entry
+ * @range: whose encoding it is
+ * @entry: an element of &hmm_range.pfns
+ *
+ * Context: any.
+ * Return: the pfn, -1UL for an entry that has none.
+ */
+static inline unsigned long
+hmm_device_entry_to_pfn(const struct hmm_range *range, u64 entry)
+{
+	if (!hmm_device_entry_has_pfn(range, entry))
+		return -1UL;
+	/* Flags may lie above the pfn as well as below */
+	entry &= ~(range->flags[HMM_PFN_VALID] | range->flags[HMM_PFN_WRITE] |
+		   range->flags[HMM_PFN_DEVICE_PRIVATE]);
+	return entry >> range->pfn_shift;
+}
+
+/**
+ * hmm_device_entry_to_page() - the page in an entry
+ * @range: whose encoding it is
+ * @entry: an element of &hmm_range.pfns
+ *
+ * Context: any. No reference is taken: the page is the range's only while
+ * hmm_range_valid() under the driver's lock.
+ * Return: the page, NULL for an entry that has none.
+ */
+static inline struct page *
+hmm_device_entry_to_page(const struct hmm_range *range, u64 entry)
+{
+	if (!hmm_device_entry_has_pfn(range, entry))
+		return NULL;
+	return pfn_to_page(hmm_device_entry_to_pfn(range, entry));
+}
+
+/**
+ * hmm_device_entry_from_pfn() - an entry for a pfn
+ * @range: whose encoding to use
+ * @pfn: page frame number
+ *
+ * Context: any.
+ * Return: a valid, read-only entry.
+ */
+static inline u64
+hmm_device_entry_from_pfn(const struct hmm_range *range, unsigned long pfn)
+{
+	return ((u64)pfn << range->pfn_shift) |
+	       range->flags[HMM_PFN_VALID];
+}
+
+/**
+ * hmm_device_entry_from_page() - an entry for a page
+ * @range: whose encoding to use
+ * @page: the page
+ *
+ * Context: any.
+ * Return: a valid, read-only entry.
+ */
+static inline u64
+hmm_device_entry_from_page(const struct hmm_range *range, struct page *page)
+{
+	return hmm_device_entry_from_pfn(range, page_to_pfn(page));
+}
+
+#endif /* LINUX_HMM_H */

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the KUnit tests of mm/hmm.c share.
+ *
+ * Every test has an address space of its own, attached to the test's thread,
+ * and one mirror registered on it; struct hk holds them. Whatever a test makes
+ * through the helpers below is taken down by hk_exit(), also when the test
+ * gave up half way, so that the tests after it start clean.
+ */
+#ifndef MM_TESTS_HMM_KUNIT_H
+#define MM_TESTS_HMM_KUNIT_H
+
+#include <kunit/test.h>
+#include <linux/hmm.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/completion.h>
+
+/*
+ * The bits of an entry in the encoding that tests speak; it is the one that
+ * hk_range() uses.
+ */
+#define HK_V		BIT_ULL(0)
+#define HK_W		BIT_ULL(1)
+#define HK_P		BIT_ULL(2)
+#define HK_NONE		0ULL
+#define HK_ERROR	0x10ULL
+#define HK_SPECIAL	0x20ULL
+#define HK_SHIFT	12
+
+/* A bound for things that happen at once unless something is broken. */
+#define HK_LONG_MS	10000
+
+/*
+ * Less, so that a waiter whose time-out is the former, and who finds at its
+ * end that it should have been woken long ago, is found out.
+ */
+#define HK_WAKE_MS	5000
+
+/* Long enough for a thread that was woken by mistake to show it. */
+#define HK_SHORT_MS	100
+
+struct hk_encoding {
+	u64 flags[HMM_PFN_FLAG_MAX];
+	u64 values[HMM_PFN_VALUE_MAX];
+	u8 shift;
+};
+
+extern const struct hk_encoding hk_plain;
+extern const struct hk_encoding hk_odd;
+
+/**
+ * struct hk_mirror - a driver whose callback does as the test says
+ * @mirror: what is registered
+ * @list: entry of &hk.mirrors
+ * @lock: the driver's lock
+ * @calls: callbacks so far
+ * @releases: releases so far
+ * @events: a bit for each event seen
+ * @say: what the callback returns when it may block
+ * @say_nonblock: what it returns when it may not
+ * @start: lowest address seen
+ * @end: highest end seen
+ * @watch: range to look at from the callback
+ * @watch_valid: @watch was valid in a callback
+ */
+struct hk_mirror {
+	struct hmm_mirror mirror;
+	struct list_head list;
+	spinlock_t lock; /* the driver's */
+	atomic_t calls;
+	atomic_t releases;
+	unsigned long events;
+	int say;
+	int say_nonblock;
+	unsigned long start;
+	unsigned long end;
+	struct hmm_range *watch;
+	bool watch_valid;
+};
+
+/**
+ * struct hk - what every test starts with
+ * @test: the test
+ * @mm: its address space
+ * @dev: the mirror registered on it
+ * @exited: hk_mm_exit() was called
+ * @mirrors: every &struct hk_mirror
+ * @invals: every &struct hk_inval that is open
+ * @threads: every &struct hk_thread
+ * @foreign: every &struct hk_foreign
+ */
+struct hk {
+	struct kunit *test;
+	struct mm_struct *mm;
+	struct hk_mirror *dev;
+	bool exited;
+	struct list_head mirrors;
+	struct list_head invals;
+	struct list_head threads;
+	struct list_head foreign;
+};
+
+/* An invalidation that the test holds open. */
+struct hk_inval {
+	struct mmu_notifier_range update;
+	struct list_head list;
+};
+
+/* A thread that runs @fn once. */
+struct hk_thread {
+	struct list_head list;
+	struct completion done;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* A thread in hmm_range_wait_until_valid(). */
+struct hk_waiter {
+	struct hmm_range *range;
+	unsigned long ms;
+	bool result;
+	struct hk_thread *thread;
+};
+
+/* A subscriber to the mm that HMM knows nothing of. */
+struct hk_foreign {
+	struct list_head list;
+	struct mmu_notifier mn;
+	struct mmu_interval_notifier interval;
+	bool is_interval;
+	int say;
+	int say_nonblock;
+	atomic_t calls;
+};
+
+enum hk_file_mode {
+	HK_FILE_PAGE,
+	HK_FILE_NOPAGE,
+	HK_FILE_RETRY,
+	HK_FILE_COMPLETED,
+	HK_FILE_UFFD,
+	HK_FILE_OOM,
+	HK_FILE_SIGBUS,
+	HK_FILE_HWPOISON,
+};
+
+/**
+ * struct hk_file - a file whose page faults do as the test says
+ * @mode: what a fault does
+ * @vm_flags: set in each mapping of it
+ * @vma: the last mapping made
+ * @pages: what %HK_FILE_PAGE maps
+ * @npages: how many
+ * @calls: faults so far
+ * @fault_flags: all FAULT_FLAG_* seen
+ * @hook: called in each fault
+ * @hook_arg: for @hook
+ * @file: the open file
+ */
+struct hk_file {
+	enum hk_file_mode mode;
+	unsigned long vm_flags;
+	struct vm_area_struct *vma;
+	struct page **pages;
+	unsigned long npages;
+	atomic_t calls;
+	unsigned int fault_flags;
+	void (*hook)(struct vm_fault *vmf, void *arg);
+	void *hook_arg;
+	struct file *file;
+};
+
+/* A forked child that sits there, sharing all pages, until hk_reap(). */
+struct hk_child {
+	struct completion go;
+	struct completion gone;
+};
+
+static inline u64 hk_entry(unsigned long pfn, u64 flags)
+{
+	return ((u64)pfn << HK_SHIFT) | flags;
+}
+
+int hk_init(struct kunit *test);
+void hk_exit(struct kunit *test);
+void hk_mm_exit(struct hk *hk);
+
+/* The kernel log around a WARN that the test provokes. */
+void hk_expect_warn(const char *text);
+void hk_expect_end(const char *text);
+
+struct hk_mirror *hk_mirror_alloc(struct kunit *test);
+int hk_mirror_register(struct kunit *test, struct hk_mirror *dev);
+struct hk_mirror *hk_mirror(struct kunit *test);
+
+struct hmm_range *hk_range_alloc(struct kunit *test, unsigned long addr,
+				 unsigned long npages);
+struct hmm_range *hk_range(struct kunit *test, unsigned long addr,
+			   unsigned long npages);
+void hk_encode(struct hmm_range *range, const struct hk_encoding *encoding);
+void hk_request(struct hmm_range *range, u64 request);
+void hk_request_each(struct hmm_range *range);
+long hk_fault_orders(struct kunit *test, struct hmm_range *range,
+		     unsigned int flags, u8 *orders);
+long hk_fault(struct kunit *test, struct hmm_range *range,
+	      unsigned int flags);
+bool hk_valid(struct kunit *test, struct hmm_range *range);
+u64 hk_look(struct kunit *test, unsigned long addr);
+long hk_ask(struct kunit *test, unsigned long addr, u64 request, u64 *entry);
+void hk_expect_run(struct kunit *test, struct hmm_range *range,
+		   unsigned long first, unsigned long n, unsigned long pfn,
+		   u64 flags);
+unsigned long hk_count(struct hmm_range *range, u64 flags);
+
+struct hk_inval *hk_start(struct kunit *test, unsigned long start,
+			  unsigned long end);
+int hk_start_nonblock(struct kunit *test, struct mmu_notifier_range *update,
+		      unsigned long start, unsigned long end);
+void hk_end(struct hk_inval *inval);
+void hk_invalidate(struct kunit *test, unsigned long start,
+		   unsigned long end);
+void hk_expect_idle(struct kunit *test, struct hmm_range *range);
+long hk_in_flight(struct hmm *hmm);
+
+struct hk_thread *hk_run(struct kunit *test, void (*fn)(void *arg), void *arg);
+bool hk_thread_done(struct hk_thread *thread, unsigned int ms);
+struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
+				unsigned long ms);
+bool hk_poll(bool (*cond)(void *arg), void *arg);
+
+struct hk_foreign *hk_foreign_list(struct kunit *test);
+struct hk_foreign *hk_foreign_interval(struct kunit *test, unsigned long start,
+				       unsigned long len);
+
+unsigned long hk_map(struct kunit *test, struct file *file, unsigned long len,
+		     unsigned long prot, unsigned long flags);
+unsigned long hk_anon(struct kunit *test, unsigned long npages);
+void hk_remap(struct kunit *test, unsigned long addr, unsigned long npages,
+	      struct file *file, unsigned long prot);
+unsigned long hk_huge(struct kunit *test, unsigned long nr);
+struct file *hk_shmem_file(struct kunit *test, unsigned long len);
+struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr);
+struct hk_file *hk_file(struct kunit *test, enum hk_file_mode mode,
+			unsigned long npages);
+void hk_write(struct kunit *test, unsigned long addr, unsigned long npages);
+void hk_read(struct kunit *test, unsigned long addr, unsigned long npages);
+unsigned long hk_pfn(struct kunit *test, unsigned long addr);
+pmd_t *hk_pmd(struct mm_struct *mm, unsigned long addr);
+pte_t hk_set_pte(struct kunit *test, unsigned long addr, pte_t pte);
+struct page *hk_alloc_page(struct kunit *test);
+pte_t hk_poison_pte(struct page *page);
+struct folio *hk_folio(struct kunit *test, unsigned long addr);
+struct hk_child *hk_fork(struct kunit *test);
+void hk_reap(struct kunit *test, struct hk_child *child);
+
+#endif /* MM_TESTS_HMM_KUNIT_H */

@@ -1,0 +1,1009 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of mm/hmm.c: what invalidations do to ranges, waiters and
+ * mirrors, and what other subscribers to the same mm do to invalidations.
+ *
+ * The tests of the suite hmm_invalidate follow the guarantees in hmm.rst:
+ * never stale, never disturbed by others, woken in time, always balanced,
+ * only what overlaps is touched, marked before called.
+ */
+#include <kunit/test.h>
+#include <linux/hmm.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+
+#include "hmm_kunit.h"
+
+/* -------------------------------------------------------- never stale (P1) */
+
+static void invalidation_between_fault_and_check_is_seen(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *range = hk_range(test, addr, 4);
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hk_invalidate(test, addr, addr + 4 * PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	/* Nobody is in the way, and yet what was read is stale. */
+	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+}
+
+static void snapshot_is_guarded_like_a_fault(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *range = hk_range(test, addr, 2);
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	/* Nothing is mapped there, but a device may know just that. */
+	hk_invalidate(test, addr + PAGE_SIZE, addr + 2 * PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+}
+
+static void range_is_invalid_during_and_after(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *range = hk_range(test, addr, 4);
+	struct hk_inval *inval;
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
+	inval = hk_start(test, addr, addr + PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_end(inval);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void fault_during_invalidation_is_ebusy(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *range = hk_range(test, addr, 4);
+	struct hk_inval *inval;
+
+	inval = hk_start(test, addr + 3 * PAGE_SIZE, addr + 4 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
+			-EBUSY);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_end(inval);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void busy_fault_is_not_valid_later(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	hk_end(inval);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+}
+
+static void failed_fault_is_not_valid(struct kunit *test)
+{
+	unsigned long addr = hk_map(test, NULL, PAGE_SIZE, PROT_READ,
+				    MAP_PRIVATE);
+	struct hmm_range *range = hk_range(test, addr, 1);
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hk_request(range, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EPERM);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+}
+
+static void munmap_and_madvise_are_seen(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *range = hk_range(test, addr, 4);
+
+	hk_request(range, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
+	KUNIT_EXPECT_EQ(test, do_madvise(hk->mm, addr, PAGE_SIZE,
+					 MADV_DONTNEED), 0);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr + PAGE_SIZE, PAGE_SIZE), 0);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
+	hmm_range_unregister(range);
+}
+
+/* ----------------------------------------------- not disturbed by others (P2) */
+
+static void neighbours_held_open_disturb_nothing(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 6);
+	unsigned long start = addr + 2 * PAGE_SIZE;
+	unsigned long end = addr + 4 * PAGE_SIZE;
+	struct hmm_range *range = hk_range(test, start, 2);
+	struct hk_inval *below = hk_start(test, addr, start);
+	struct hk_inval *above = hk_start(test, end, addr + 6 * PAGE_SIZE);
+
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 2);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hk_end(below);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hk_end(above);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hk_invalidate(test, addr, start);
+	hk_invalidate(test, end, addr + 6 * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+}
+
+static void one_byte_of_overlap_is_an_overlap(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 6);
+	unsigned long start = addr + 2 * PAGE_SIZE;
+	unsigned long end = addr + 4 * PAGE_SIZE;
+	struct hmm_range *range = hk_range(test, start, 2);
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2);
+	hk_invalidate(test, addr, start + 1);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2);
+	hk_invalidate(test, end - 1, addr + 6 * PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2);
+	hk_invalidate(test, 0, ULONG_MAX);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+}
+
+static void wait_beside_an_invalidation_returns_at_once(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 3);
+	struct hmm_range *range = hk_range(test, addr + PAGE_SIZE, 1);
+	struct hk_inval *below = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hk_inval *above = hk_start(test, addr + 2 * PAGE_SIZE,
+					  addr + 3 * PAGE_SIZE);
+	unsigned long before = jiffies;
+
+	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
+	KUNIT_EXPECT_LT(test, jiffies_to_msecs(jiffies - before), HK_WAKE_MS);
+	/* They were there all the time. */
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 2);
+	hk_end(below);
+	hk_end(above);
+	hmm_range_unregister(range);
+}
+
+/* ------------------------------------------------------- woken in time (P3) */
+
+static void waiter_wakes_when_the_last_overlapping_ends(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *range = hk_range(test, addr, 2);
+	struct hk_inval *beside = hk_start(test, addr + 2 * PAGE_SIZE,
+					   addr + 4 * PAGE_SIZE);
+	struct hk_inval *one = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hk_inval *two = hk_start(test, addr, addr + 4 * PAGE_SIZE);
+	struct hk_waiter *waiter = hk_wait_start(test, range, HK_LONG_MS);
+
+	hk_end(one);
+	KUNIT_EXPECT_FALSE(test, hk_thread_done(waiter->thread, HK_SHORT_MS));
+	hk_end(two);
+	/* The one beside it is still there, and does not matter. */
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_TRUE(test, waiter->result);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 1);
+	hk_end(beside);
+	hmm_range_unregister(range);
+}
+
+static void wait_times_out_while_an_invalidation_is_open(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+	unsigned long before = jiffies;
+
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range,
+							    HK_SHORT_MS));
+	KUNIT_EXPECT_GE(test, jiffies - before, msecs_to_jiffies(HK_SHORT_MS));
+	hk_end(inval);
+	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
+	hmm_range_unregister(range);
+}
+
+static void every_waiter_of_every_range_wakes(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 3);
+	struct hmm_range *a = hk_range(test, addr, 2);
+	struct hmm_range *b = hk_range(test, addr + PAGE_SIZE, 2);
+	struct hk_inval *inval = hk_start(test, addr, addr + 3 * PAGE_SIZE);
+	struct hk_waiter *waiters[3];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		waiters[i] = hk_wait_start(test, i ? a : b, HK_LONG_MS);
+	hk_end(inval);
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_TRUE(test, hk_thread_done(waiters[i]->thread,
+						       HK_WAKE_MS));
+		KUNIT_EXPECT_TRUE(test, waiters[i]->result);
+	}
+	hmm_range_unregister(a);
+	hmm_range_unregister(b);
+}
+
+static void mm_exit_wakes_every_waiter_with_false(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *a = hk_range(test, addr, 1);
+	struct hmm_range *b = hk_range(test, addr + PAGE_SIZE, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + 2 * PAGE_SIZE);
+	struct hk_waiter *wa = hk_wait_start(test, a, HK_LONG_MS);
+	struct hk_waiter *wb = hk_wait_start(test, b, HK_LONG_MS);
+
+	hk_mm_exit(hk);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(wa->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(wb->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_FALSE(test, wa->result);
+	KUNIT_EXPECT_FALSE(test, wb->result);
+	hk_end(inval);
+	hmm_range_unregister(a);
+	hmm_range_unregister(b);
+}
+
+/* ------------------------------------------------------ always balanced (P4) */
+
+static void range_registered_inside_is_busy_until_the_end(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_waiter *waiter;
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	waiter = hk_wait_start(test, range, HK_LONG_MS);
+	KUNIT_EXPECT_FALSE(test, hk_thread_done(waiter->thread, HK_SHORT_MS));
+	hk_end(inval);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_TRUE(test, waiter->result);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void range_unregistered_inside_leaves_nothing(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+
+	hmm_range_unregister(range);
+	hk_end(inval);
+	range = hk_range(test, addr, 1);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+/* The struct hmm is made half way through: it hears of an end it can't know. */
+static void first_mirror_registered_inside_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range;
+	struct hk_inval *inval;
+
+	hmm_mirror_unregister(&hk->dev->mirror);
+	inval = hk_start(test, addr, addr + PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, hk_mirror_register(test, hk->dev), 0);
+	range = hk_range(test, addr, 1);
+	hk_end(inval);
+	hk_expect_idle(test, range);
+	hk_invalidate(test, addr, addr + PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void second_mirror_registered_inside_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hk_mirror *dev = hk_mirror(test);
+	struct hmm_range *range = hk_range_alloc(test, addr, 1);
+
+	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &dev->mirror), 0);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(dev->mirror.hmm), 1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	hk_end(inval);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&dev->calls), 0);
+}
+
+static void last_mirror_unregistered_inside_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hmm_range *range;
+
+	hmm_mirror_unregister(&hk->dev->mirror);
+	/* With the memory of it gone, if it may. */
+	mmu_notifier_synchronize();
+	hk_end(inval);
+	KUNIT_ASSERT_EQ(test, hk_mirror_register(test, hk->dev), 0);
+	range = hk_range(test, addr, 1);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void one_of_two_mirrors_unregistered_inside_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_mirror *other = hk_mirror(test);
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+
+	hmm_mirror_unregister(&other->mirror);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(hk->dev->mirror.hmm), 1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	hk_end(inval);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+/* A non-blockable invalidation that somebody refuses. */
+static void hk_expect_eagain(struct kunit *test, unsigned long start,
+			     unsigned long end)
+{
+	struct mmu_notifier_range update;
+	int ret = hk_start_nonblock(test, &update, start, end);
+
+	KUNIT_EXPECT_EQ(test, ret, -EAGAIN);
+	if (!ret)
+		mmu_notifier_invalidate_range_end(&update);
+}
+
+/* One of @range, which leaves no trace. */
+static void hk_expect_refused(struct kunit *test, struct hmm_range *range)
+{
+	hk_expect_eagain(test, range->start, range->end);
+	hk_expect_idle(test, range);
+	/* Refused or not, the next one is seen. */
+	hk_invalidate(test, range->start, range->start + PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_expect_idle(test, range);
+}
+
+static void nonblockable_that_nobody_refuses_is_balanced(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct mmu_notifier_range update;
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	KUNIT_ASSERT_EQ(test, hk_start_nonblock(test, &update, addr,
+						addr + PAGE_SIZE), 0);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	mmu_notifier_invalidate_range_end(&update);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void nonblockable_refused_by_a_mirror_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_mirror *other = hk_mirror(test);
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+
+	hk->dev->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	/* Each of the two is the one that comes first, once. */
+	hk->dev->say_nonblock = 0;
+	other->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	hk->dev->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	hmm_range_unregister(range);
+}
+
+static void nonblockable_refused_by_an_interval_is_balanced(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *range = hk_range(test, addr, 2);
+	struct hk_foreign *foreign;
+
+	foreign = hk_foreign_interval(test, addr, PAGE_SIZE);
+	foreign->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	KUNIT_EXPECT_GT(test, atomic_read(&foreign->calls), 0);
+	hmm_range_unregister(range);
+}
+
+/* A later subscriber is called earlier: be on both sides of the mirror. */
+static void nonblockable_refused_by_a_list_neighbour_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_foreign *before, *after;
+
+	before = hk_foreign_list(test);
+	before->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	before->say_nonblock = 0;
+
+	hmm_range_unregister(range);
+	hmm_mirror_unregister(&hk->dev->mirror);
+	after = hk_foreign_list(test);
+	KUNIT_ASSERT_EQ(test, hk_mirror_register(test, hk->dev), 0);
+	range = hk_range(test, addr, 1);
+	after->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	before->say_nonblock = -EAGAIN;
+	hk->dev->say_nonblock = -EAGAIN;
+	hk_expect_refused(test, range);
+	hmm_range_unregister(range);
+}
+
+/* One that is refused while another, that is not, is open. */
+static void refused_invalidation_ends_no_other(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+
+	hk->dev->say_nonblock = -EAGAIN;
+	hk_expect_eagain(test, addr, addr + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	hk_end(inval);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+struct hk_reader {
+	struct mmu_interval_notifier *interval;
+	unsigned long seq;
+};
+
+static void hk_reader_fn(void *arg)
+{
+	struct hk_reader *reader = arg;
+
+	reader->seq = mmu_interval_read_begin(reader->interval);
+}
+
+/*
+ * mm/mmu_notifier.c: an invalidation that begins with the interval tree and
+ * then fails in the list has to be ended for the interval tree, too.
+ */
+static void failed_list_subscriber_ends_the_interval_tree(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct mmu_notifier_range update;
+	struct hk_foreign *interval, *list;
+	struct hk_thread *thread;
+	struct hk_reader *reader;
+	bool done;
+
+	reader = kunit_kzalloc(test, sizeof(*reader), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, reader);
+	interval = hk_foreign_interval(test, addr, PAGE_SIZE);
+	list = hk_foreign_list(test);
+	list->say_nonblock = -EAGAIN;
+	KUNIT_EXPECT_EQ(test, hk_start_nonblock(test, &update, addr,
+						addr + PAGE_SIZE), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, atomic_read(&interval->calls), 1);
+	reader->interval = &interval->interval;
+	thread = hk_run(test, hk_reader_fn, reader);
+	done = hk_thread_done(thread, HK_WAKE_MS);
+	KUNIT_EXPECT_TRUE_MSG(test, done, "mmu_interval_read_begin() hangs");
+	/* Or the reader stays there for ever; the end is what it lacks. */
+	if (!done)
+		mmu_notifier_invalidate_range_end(&update);
+}
+
+/*
+ * A callback may refuse only what may not block. The core complains once,
+ * takes 0 for it, and calls the other mirrors.
+ */
+static void nonsense_of_a_mirror_is_contained(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_mirror *other = hk_mirror(test);
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval;
+
+	hk->dev->say = -EIO;
+	hk_expect_warn("in blockable context");
+	inval = hk_start(test, addr, addr + PAGE_SIZE);
+	hk_expect_end("in blockable context");
+	/* The mirror registered later may be the one that is called first. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&other->calls), 1);
+	other->say = -EIO;
+	hk->dev->say = 0;
+	hk_invalidate(test, addr, addr + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, atomic_read(&other->calls), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 2);
+	other->say = -EAGAIN;
+	hk_invalidate(test, addr, addr + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 3);
+	/* It counts as 0: the first is in flight until its end. */
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	hk_end(inval);
+	other->say = 0;
+	/* What may not block is refused, whatever the mirror calls it. */
+	hk->dev->say_nonblock = -EIO;
+	hk_expect_refused(test, range);
+	hk->dev->say_nonblock = 1;
+	hk_expect_refused(test, range);
+	hmm_range_unregister(range);
+}
+
+/*
+ * A list subscriber that returns an error where it may not: the core must not
+ * end for it what goes on, or a range is idle under an open invalidation.
+ */
+static void nonsense_of_a_neighbour_keeps_the_range_busy(struct kunit *test)
+{
+	struct hk_foreign *foreign = hk_foreign_list(test);
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval;
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	foreign->say = -EIO;
+	hk_expect_warn("mm/mmu_notifier.c");
+	inval = hk_start(test, addr, addr + PAGE_SIZE);
+	hk_expect_end("mm/mmu_notifier.c");
+	foreign->say = 0;
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 1);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
+	hk_end(inval);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+/* Some end in the order they came, some the other way, some in between. */
+static void hk_end_some(struct hk_inval **inval, int n, int how)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		int k = how == 0 ? i : how == 1 ? n - 1 - i : i * 7 % n;
+
+		hk_end(inval[k]);
+	}
+}
+
+/*
+ * @n in flight at once, one page each, the first and the last of which touch
+ * the range. Idle it may be only if neither is in flight.
+ */
+static void hk_expect_no_miss(struct kunit *test, int n, int how)
+{
+	unsigned long addr = hk_anon(test, n);
+	struct hmm_range *first = hk_range(test, addr, 1);
+	struct hmm_range *last = hk_range(test, addr + (n - 1) * PAGE_SIZE, 1);
+	struct hk_inval *inval[40];
+	int i;
+
+	for (i = 0; i < n; i++)
+		inval[i] = hk_start(test, addr + i * PAGE_SIZE,
+				    addr + (i + 1) * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(first->hmm), n);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, first, 0), -EBUSY);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, last, 0), -EBUSY);
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(first, 0));
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(last, 0));
+	/* All but the two; what did not fit may be one of the others. */
+	hk_end_some(inval + 1, n - 2, how);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, first, 0), -EBUSY);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, last, 0), -EBUSY);
+	hk_end(inval[how == 1 ? n - 1 : 0]);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, how == 1 ? first : last, 0),
+			-EBUSY);
+	hk_end(inval[how == 1 ? 0 : n - 1]);
+	hk_expect_idle(test, first);
+	hk_expect_idle(test, last);
+	hmm_range_unregister(first);
+	hmm_range_unregister(last);
+}
+
+static void more_in_flight_than_the_table_holds_misses_none(struct kunit *test)
+{
+	int how;
+
+	for (how = 0; how < 3; how++) {
+		hk_expect_no_miss(test, HMM_INFLIGHT_MAX, how);
+		hk_expect_no_miss(test, HMM_INFLIGHT_MAX + 1, how);
+		hk_expect_no_miss(test, 40, how);
+	}
+}
+
+/* With the table full the next one is counted only, and so is its end. */
+static void overflow_ends_in_any_order(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	unsigned long far = addr + PAGE_SIZE;
+	struct hk_inval *table[HMM_INFLIGHT_MAX], *over;
+	int i;
+
+	for (i = 0; i < HMM_INFLIGHT_MAX; i++)
+		table[i] = hk_start(test, far, far + PAGE_SIZE);
+	/* As many as the contract tells apart: nothing is in the way. */
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	over = hk_start(test, addr, far);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	/* There is room again, but what is open stays open. */
+	hk_end(table[5]);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	table[5] = hk_start(test, far, far + PAGE_SIZE);
+	hk_end(over);
+	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	hk_end_some(table, HMM_INFLIGHT_MAX, 1);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void nonblockable_refused_beyond_the_table_is_balanced(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	unsigned long far = addr + PAGE_SIZE;
+	struct hk_inval *table[HMM_INFLIGHT_MAX];
+	int i;
+
+	hk->dev->say_nonblock = -EAGAIN;
+	for (i = 0; i < HMM_INFLIGHT_MAX; i++)
+		table[i] = hk_start(test, far, far + PAGE_SIZE);
+	hk_expect_eagain(test, addr, far);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), HMM_INFLIGHT_MAX);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	hk_end_some(table, HMM_INFLIGHT_MAX, 0);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+struct hk_churn {
+	struct folio *folio;
+	atomic_t rounds;
+	bool stop;
+};
+
+/* Invalidations that come through the rmap, as reclaim's and migration's. */
+static void hk_churn_fn(void *arg)
+{
+	struct hk_churn *churn = arg;
+
+	while (!READ_ONCE(churn->stop)) {
+		folio_lock(churn->folio);
+		try_to_migrate(churn->folio, 0);
+		remove_migration_ptes(churn->folio, churn->folio, 0);
+		folio_unlock(churn->folio);
+		atomic_inc(&churn->rounds);
+		cond_resched();
+	}
+	folio_put(churn->folio);
+}
+
+static void hk_churn_stop(void *arg)
+{
+	struct hk_churn *churn = arg;
+
+	WRITE_ONCE(churn->stop, true);
+}
+
+static struct hk_churn *hk_churn_start(struct kunit *test, unsigned long addr)
+{
+	struct hk_churn *churn = kunit_kzalloc(test, sizeof(*churn),
+					       GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, churn);
+	churn->folio = hk_folio(test, addr);
+	/* While it is unmapped nobody else may hold it. */
+	folio_get(churn->folio);
+	return churn;
+}
+
+static bool hk_churn_runs(void *arg)
+{
+	struct hk_churn *churn = arg;
+
+	return atomic_read(&churn->rounds) > 100;
+}
+
+#define HK_CHURN_ROUNDS	300
+
+static void mirrors_come_and_go_under_invalidations(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range;
+	struct hk_thread *thread;
+	struct hk_churn *churn;
+	int i, failed = 0;
+
+	hk_write(test, addr, 1);
+	churn = hk_churn_start(test, addr);
+	thread = hk_run(test, hk_churn_fn, churn);
+	for (i = 0; i < HK_CHURN_ROUNDS; i++) {
+		hmm_mirror_unregister(&hk->dev->mirror);
+		failed += hk_mirror_register(test, hk->dev) != 0;
+		cond_resched();
+	}
+	KUNIT_EXPECT_TRUE(test, hk_poll(hk_churn_runs, churn));
+	hk_churn_stop(churn);
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(thread, HK_LONG_MS));
+	KUNIT_ASSERT_EQ(test, failed, 0);
+	range = hk_range(test, addr, 1);
+	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 0);
+	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+/* Ranges, faults and waits in the same storm: a fault may lose every time. */
+static void ranges_come_and_go_under_invalidations(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range;
+	struct hk_thread *thread;
+	struct hk_churn *churn;
+	int i, odd = 0;
+
+	hk_write(test, addr, 1);
+	churn = hk_churn_start(test, addr);
+	range = hk_range(test, addr, 1);
+	thread = hk_run(test, hk_churn_fn, churn);
+	for (i = 0; i < HK_CHURN_ROUNDS; i++) {
+		long ret = hk_fault(test, range, 0);
+
+		odd += ret != 1 && ret != -EBUSY;
+		odd += !hmm_range_wait_until_valid(range, HK_LONG_MS);
+		hmm_range_unregister(range);
+		range = hk_range(test, addr, 1);
+	}
+	KUNIT_EXPECT_TRUE(test, hk_poll(hk_churn_runs, churn));
+	hk_churn_stop(churn);
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(thread, HK_LONG_MS));
+	KUNIT_EXPECT_EQ(test, odd, 0);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	hk_mm_exit(hk);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
+			-EFAULT);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	/* The mirror has been released, yet it is there for the range. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->releases), 1);
+	hmm_range_unregister(range);
+	hmm_mirror_unregister(&hk->dev->mirror);
+	KUNIT_EXPECT_NULL(test, hk->dev->mirror.hmm);
+}
+
+/* ----------------------------------------- only what overlaps is touched (P5) */
+
+#define HK_MANY		1000
+
+static struct hmm_range **hk_many_ranges(struct kunit *test,
+					 unsigned long addr)
+{
+	struct hmm_range **ranges;
+	int i;
+
+	ranges = kunit_kcalloc(test, HK_MANY, sizeof(*ranges), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ranges);
+	/* One page each; every tenth covers its neighbours as well. */
+	for (i = 0; i < HK_MANY; i++) {
+		bool wide = i % 10 == 5;
+
+		ranges[i] = hk_range(test, addr + (i - wide) * PAGE_SIZE,
+				     wide ? 3 : 1);
+	}
+	return ranges;
+}
+
+static void hk_expect_only(struct kunit *test, struct hmm_range **ranges,
+			   unsigned long start, unsigned long end)
+{
+	int i, wrong = 0;
+
+	for (i = 0; i < HK_MANY; i++) {
+		bool hit = ranges[i]->start < end && ranges[i]->end > start;
+
+		wrong += hk_valid(test, ranges[i]) == hit;
+		if (hit)
+			KUNIT_EXPECT_GT(test, hk_fault(test, ranges[i], 0), 0);
+	}
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+static void invalidation_touches_only_what_it_overlaps(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, HK_MANY);
+	struct hmm_range **ranges = hk_many_ranges(test, addr);
+	int i, failed = 0;
+
+	for (i = 0; i < HK_MANY; i++)
+		failed += hk_fault(test, ranges[i], 0) < 0;
+	KUNIT_ASSERT_EQ(test, failed, 0);
+	for (i = 0; i < HK_MANY; i += 111) {
+		unsigned long start = addr + i * PAGE_SIZE;
+
+		hk_invalidate(test, start, start + PAGE_SIZE);
+		hk_expect_only(test, ranges, start, start + PAGE_SIZE);
+	}
+	hk_invalidate(test, addr + 300 * PAGE_SIZE, addr + 399 * PAGE_SIZE);
+	hk_expect_only(test, ranges, addr + 300 * PAGE_SIZE,
+		       addr + 399 * PAGE_SIZE);
+	for (i = 0; i < HK_MANY; i++)
+		hmm_range_unregister(ranges[i]);
+}
+
+static void ranges_of_the_same_addresses_are_all_marked(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_mirror *other = hk_mirror(test);
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *ranges[4];
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		ranges[i] = hk_range_alloc(test, addr, 1);
+		KUNIT_ASSERT_EQ(test,
+				hmm_range_register(ranges[i], i % 2 ?
+						   &other->mirror :
+						   &hk->dev->mirror), 0);
+		KUNIT_EXPECT_EQ(test, hk_fault(test, ranges[i], 0), 1);
+	}
+	hk_invalidate(test, addr, addr + PAGE_SIZE);
+	for (i = 0; i < 4; i++) {
+		KUNIT_EXPECT_FALSE(test, hk_valid(test, ranges[i]));
+		hmm_range_unregister(ranges[i]);
+	}
+}
+
+/* --------------------------------------------- marked before called (P6) */
+
+static void range_is_marked_before_the_mirror_is_called(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_mirror *other = hk_mirror(test);
+	unsigned long addr = hk_anon(test, 3);
+	struct hmm_range *range = hk_range(test, addr, 3);
+	struct mmu_notifier_range update;
+
+	hk->dev->watch = range;
+	other->watch = range;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 3);
+	hk_invalidate(test, addr + PAGE_SIZE, addr + 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 3);
+	KUNIT_ASSERT_EQ(test, hk_start_nonblock(test, &update, addr,
+						addr + PAGE_SIZE), 0);
+	mmu_notifier_invalidate_range_end(&update);
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&other->calls), 2);
+	KUNIT_EXPECT_FALSE(test, hk->dev->watch_valid);
+	KUNIT_EXPECT_FALSE(test, other->watch_valid);
+	hk->dev->watch = NULL;
+	other->watch = NULL;
+	hmm_range_unregister(range);
+}
+
+/* Also for an invalidation of the driver's own making, whoever its owner. */
+static void range_is_marked_whoever_the_owner_is(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct mmu_notifier_range update;
+
+	hk->dev->mirror.dev_private_owner = hk;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	mmu_notifier_range_init_owner(&update, MMU_NOTIFY_MIGRATE, 0, hk->mm,
+				      addr, addr + PAGE_SIZE, hk);
+	mmu_notifier_invalidate_range_start(&update);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	mmu_notifier_invalidate_range_end(&update);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 1);
+	hmm_range_unregister(range);
+}
+
+static struct kunit_case hk_invalidate_cases[] = {
+	KUNIT_CASE(invalidation_between_fault_and_check_is_seen),
+	KUNIT_CASE(snapshot_is_guarded_like_a_fault),
+	KUNIT_CASE(range_is_invalid_during_and_after),
+	KUNIT_CASE(fault_during_invalidation_is_ebusy),
+	KUNIT_CASE(busy_fault_is_not_valid_later),
+	KUNIT_CASE(failed_fault_is_not_valid),
+	KUNIT_CASE(munmap_and_madvise_are_seen),
+	KUNIT_CASE(neighbours_held_open_disturb_nothing),
+	KUNIT_CASE(one_byte_of_overlap_is_an_overlap),
+	KUNIT_CASE(wait_beside_an_invalidation_returns_at_once),
+	KUNIT_CASE(waiter_wakes_when_the_last_overlapping_ends),
+	KUNIT_CASE(wait_times_out_while_an_invalidation_is_open),
+	KUNIT_CASE(every_waiter_of_every_range_wakes),
+	KUNIT_CASE(mm_exit_wakes_every_waiter_with_false),
+	KUNIT_CASE(range_registered_inside_is_busy_until_the_end),
+	KUNIT_CASE(range_unregistered_inside_leaves_nothing),
+	KUNIT_CASE(first_mirror_registered_inside_is_balanced),
+	KUNIT_CASE(second_mirror_registered_inside_is_balanced),
+	KUNIT_CASE(last_mirror_unregistered_inside_is_balanced),
+	KUNIT_CASE(one_of_two_mirrors_unregistered_inside_is_balanced),
+	KUNIT_CASE(nonblockable_that_nobody_refuses_is_balanced),
+	KUNIT_CASE(nonblockable_refused_by_a_mirror_is_balanced),
+	KUNIT_CASE(nonblockable_refused_by_an_interval_is_balanced),
+	KUNIT_CASE(nonblockable_refused_by_a_list_neighbour_is_balanced),
+	KUNIT_CASE(refused_invalidation_ends_no_other),
+	KUNIT_CASE(failed_list_subscriber_ends_the_interval_tree),
+	KUNIT_CASE(nonsense_of_a_mirror_is_contained),
+	KUNIT_CASE(nonsense_of_a_neighbour_keeps_the_range_busy),
+	KUNIT_CASE(more_in_flight_than_the_table_holds_misses_none),
+	KUNIT_CASE(overflow_ends_in_any_order),
+	KUNIT_CASE(nonblockable_refused_beyond_the_table_is_balanced),
+	KUNIT_CASE(mirrors_come_and_go_under_invalidations),
+	KUNIT_CASE(ranges_come_and_go_under_invalidations),
+	KUNIT_CASE(range_of_a_dead_mm_is_good_for_nothing),
+	KUNIT_CASE(invalidation_touches_only_what_it_overlaps),
+	KUNIT_CASE(ranges_of_the_same_addresses_are_all_marked),
+	KUNIT_CASE(range_is_marked_before_the_mirror_is_called),
+	KUNIT_CASE(range_is_marked_whoever_the_owner_is),
+	{}
+};
+
+static struct kunit_suite hk_invalidate_suite = {
+	.name = "hmm_invalidate",
+	.init = hk_init,
+	.exit = hk_exit,
+	.test_cases = hk_invalidate_cases,
+};
+
+kunit_test_suite(hk_invalidate_suite);

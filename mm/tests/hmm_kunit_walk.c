@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of mm/hmm.c: its walk beside two others of the same memory, a
+ * plain slow one and that of the interval API, and the orders it reports.
+ *
+ * hmm.h and hmm-interval.h are in this one file, which is a test as well.
+ */
+#include <kunit/test.h>
+#include <linux/hmm.h>
+#include <linux/hmm-interval.h>
+#include <linux/huge_mm.h>
+#include <linux/hugetlb.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
+#include <linux/prandom.h>
+#include <linux/swapops.h>
+
+#include "hmm_kunit.h"
+
+#define HK_RW	(PROT_READ | PROT_WRITE)
+
+/* ------------------------------------------------------------- the slow walk */
+
+static u64 hk_slow_swap(pte_t pte)
+{
+	swp_entry_t entry = pte_to_swp_entry(pte);
+
+	if (is_hwpoison_entry(entry))
+		return HK_ERROR;
+	if (is_pte_marker_entry(entry) &&
+	    pte_marker_get(entry) & PTE_MARKER_POISONED)
+		return HK_ERROR;
+	return HK_NONE;
+}
+
+static u64 hk_slow_pte(pte_t pte)
+{
+	if (pte_none(pte))
+		return HK_NONE;
+	if (!pte_present(pte))
+		return hk_slow_swap(pte);
+	if (pte_protnone(pte))
+		return HK_NONE;
+	if (is_zero_pfn(pte_pfn(pte)))
+		return hk_entry(pte_pfn(pte), HK_V);
+	if (pte_special(pte))
+		return HK_SPECIAL;
+	return hk_entry(pte_pfn(pte), HK_V | (pte_write(pte) ? HK_W : 0));
+}
+
+static u64 hk_slow_pmd(pmd_t pmd, unsigned long addr)
+{
+	unsigned long pfn = pmd_pfn(pmd) + ((addr & ~PMD_MASK) >> PAGE_SHIFT);
+
+	if (pmd_protnone(pmd))
+		return HK_NONE;
+	return hk_entry(pfn, HK_V | (pmd_write(pmd) ? HK_W : 0));
+}
+
+/* One address, from the top, by the table in hmm.rst. */
+static u64 hk_slow(struct mm_struct *mm, unsigned long addr, u8 *order)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+	pmd_t *pmd;
+
+	*order = 0;
+	if (!vma || !(vma->vm_flags & VM_READ))
+		return HK_ERROR;
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP))
+		return HK_SPECIAL;
+	pmd = hk_pmd(mm, addr);
+	if (!pmd || pmd_none(*pmd) || !pmd_present(*pmd))
+		return HK_NONE;
+	if (pmd_leaf(*pmd)) {
+		*order = HPAGE_PMD_ORDER;
+		return hk_slow_pmd(*pmd, addr);
+	}
+	return hk_slow_pte(*pte_offset_kernel(pmd, addr));
+}
+
+/* ------------------------------------------------------------------ the arena */
+
+#define HK_ARENA_PMDS	10
+#define HK_ARENA_PAGES	(HK_ARENA_PMDS * HPAGE_PMD_NR)
+
+/**
+ * struct hk_arena - a piece of address space with a bit of everything
+ * @base: its start, aligned to a huge page
+ * @byhand: pages of the first and of the sixth PMD whose entry the test put
+ *	there itself, and has to take away again
+ * @saved: what was there before
+ * @poisoned: a page for hwpoison entries
+ * @rnd: what is tried next
+ */
+struct hk_arena {
+	unsigned long base;
+	DECLARE_BITMAP(byhand, 2 * HPAGE_PMD_NR);
+	pte_t saved[2 * HPAGE_PMD_NR];
+	struct page *poisoned;
+	struct rnd_state rnd;
+};
+
+static unsigned long hk_arena_pmd(struct hk_arena *arena, int n)
+{
+	return arena->base + n * PMD_SIZE;
+}
+
+/* PMD 4: mappings that end and begin in one page table. */
+static void hk_arena_holes(struct kunit *test, unsigned long addr)
+{
+	hk_remap(test, addr, HPAGE_PMD_NR, NULL, HK_RW);
+	hk_remap(test, addr + 100 * PAGE_SIZE, 50, NULL, PROT_NONE);
+	hk_remap(test, addr + 300 * PAGE_SIZE, 100, NULL, PROT_READ);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr + 200 * PAGE_SIZE,
+					50 * PAGE_SIZE), 0);
+	hk_write(test, addr + 90 * PAGE_SIZE, 10);
+	hk_read(test, addr + 180 * PAGE_SIZE, 20);
+	hk_write(test, addr + 250 * PAGE_SIZE, 3);
+	hk_read(test, addr + 310 * PAGE_SIZE, 20);
+	hk_write(test, addr + 400 * PAGE_SIZE, 112);
+}
+
+/* PMD 6: a device's mappings, pages and special ones, PMD 7: only pfns. */
+static void hk_arena_device(struct kunit *test, unsigned long addr)
+{
+	struct hk_file *mixed = hk_file(test, HK_FILE_PAGE, 16);
+	struct hk_file *pfns = hk_file(test, HK_FILE_PAGE, 16);
+	unsigned long special;
+	int i;
+
+	mixed->vm_flags = VM_MIXEDMAP;
+	hk_remap(test, addr + 10 * PAGE_SIZE, 16, mixed->file, HK_RW);
+	hk_read(test, addr + 12 * PAGE_SIZE, 4);
+	special = page_to_pfn(mixed->pages[15]);
+	for (i = 20; i < 24; i++)
+		hk_set_pte(test, addr + i * PAGE_SIZE,
+			   pte_mkspecial(pfn_pte(special, PAGE_SHARED)));
+	pfns->vm_flags = VM_PFNMAP;
+	hk_remap(test, addr + PMD_SIZE + 30 * PAGE_SIZE, 16, pfns->file,
+		 HK_RW);
+	for (i = 0; i < 8; i++)
+		vmf_insert_pfn(pfns->vma, addr + PMD_SIZE +
+			       (30 + i) * PAGE_SIZE,
+			       page_to_pfn(pfns->pages[i]));
+}
+
+static struct hk_arena *hk_arena(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_arena *arena = kunit_kzalloc(test, sizeof(*arena),
+					       GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, arena);
+	prandom_seed_state(&arena->rnd, 0x686d6d);
+	arena->poisoned = hk_alloc_page(test);
+	arena->base = hk_huge(test, HK_ARENA_PMDS);
+	/* 0: small pages. 1: huge. 2: the huge zero page. 3: huge, then split. */
+	hk_remap(test, arena->base, HPAGE_PMD_NR, NULL, HK_RW);
+	hk_write(test, hk_arena_pmd(arena, 1), 1);
+	hk_read(test, hk_arena_pmd(arena, 2), 1);
+	hk_write(test, hk_arena_pmd(arena, 3), 1);
+	KUNIT_ASSERT_EQ(test, do_madvise(hk->mm, hk_arena_pmd(arena, 3) +
+					 9 * PAGE_SIZE, PAGE_SIZE,
+					 MADV_DONTNEED), 0);
+	hk_arena_holes(test, hk_arena_pmd(arena, 4));
+	/* 5: shared memory. 8: a huge page of hugetlb's. 9: none yet. */
+	hk_remap(test, hk_arena_pmd(arena, 5), HPAGE_PMD_NR,
+		 hk_shmem_file(test, PMD_SIZE), HK_RW);
+	hk_arena_device(test, hk_arena_pmd(arena, 6));
+	hk_remap(test, hk_arena_pmd(arena, 8), 2 * HPAGE_PMD_NR,
+		 hk_hugetlb_file(test, 2), HK_RW);
+	hk_write(test, hk_arena_pmd(arena, 8), 1);
+	return arena;
+}
+
+static unsigned long hk_arena_slot(struct hk_arena *arena, unsigned long i)
+{
+	if (i < HPAGE_PMD_NR)
+		return arena->base + i * PAGE_SIZE;
+	return hk_arena_pmd(arena, 5) + (i - HPAGE_PMD_NR) * PAGE_SIZE;
+}
+
+static void hk_arena_restore(struct kunit *test, struct hk_arena *arena,
+			     unsigned long i)
+{
+	if (__test_and_clear_bit(i, arena->byhand))
+		hk_set_pte(test, hk_arena_slot(arena, i), arena->saved[i]);
+}
+
+static pte_t hk_arena_pte(struct hk_arena *arena, int kind)
+{
+	switch (kind) {
+	case 0:
+		return make_pte_marker(PTE_MARKER_UFFD_WP);
+	case 1:
+		return make_pte_marker(PTE_MARKER_POISONED);
+	case 2:
+		return hk_poison_pte(arena->poisoned);
+	default:
+		return swp_entry_to_pte(swp_entry(0, kind * 77));
+	}
+}
+
+/* Make something else of one small page. */
+static void hk_arena_change(struct kunit *test, struct hk_arena *arena)
+{
+	unsigned long i = prandom_u32_state(&arena->rnd) % (2 * HPAGE_PMD_NR);
+	unsigned long addr = hk_arena_slot(arena, i);
+	int kind = prandom_u32_state(&arena->rnd) % 8;
+	struct hk *hk = test->priv;
+	pte_t pte, old;
+
+	hk_arena_restore(test, arena, i);
+	if (kind == 5)
+		hk_write(test, addr, 1);
+	else if (kind == 6)
+		hk_read(test, addr, 1);
+	else if (kind == 7)
+		do_madvise(hk->mm, addr, PAGE_SIZE, MADV_DONTNEED);
+	if (kind >= 5)
+		return;
+	old = hk_set_pte(test, addr, __pte(0));
+	if (pte_present(old))
+		pte = pte_modify(old, PAGE_NONE);
+	else
+		pte = hk_arena_pte(arena, kind);
+	hk_set_pte(test, addr, pte);
+	arena->saved[i] = old;
+	__set_bit(i, arena->byhand);
+}
+
+static void hk_arena_end(struct kunit *test, struct hk_arena *arena)
+{
+	unsigned long i, special = hk_arena_pmd(arena, 6);
+
+	for (i = 0; i < 2 * HPAGE_PMD_NR; i++)
+		hk_arena_restore(test, arena, i);
+	for (i = 20; i < 24; i++)
+		hk_set_pte(test, special + i * PAGE_SIZE, __pte(0));
+}
+
+static void hk_arena_compare(struct kunit *test, struct hmm_range *range,
+			     u8 *orders)
+{
+	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
+	struct hk *hk = test->priv;
+	unsigned long i;
+	u64 want = 0;
+	u8 order = 0;
+
+	for (i = 0; i < npages; i++) {
+		want = hk_slow(hk->mm, range->start + i * PAGE_SIZE, &order);
+		if (range->pfns[i] != want || orders[i] != order)
+			break;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, i, npages,
+			    "%lx: %llx order %u, the slow walk says %llx, %u",
+			    range->start + i * PAGE_SIZE,
+			    i < npages ? range->pfns[i] : 0,
+			    i < npages ? orders[i] : 0, want, order);
+}
+
+#define HK_ROUNDS	500
+
+static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_arena *arena = hk_arena(test);
+	/* A page more at both ends, where nothing or something else is. */
+	unsigned long first = arena->base - PAGE_SIZE;
+	struct hmm_range *range = hk_range_alloc(test, first,
+						 HK_ARENA_PAGES + 2);
+	u8 *orders = kunit_kzalloc(test, HK_ARENA_PAGES + 2, GFP_KERNEL);
+	int round, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, orders);
+	for (round = 0; round < HK_ROUNDS; round++) {
+		unsigned long from = prandom_u32_state(&arena->rnd) %
+				     (HK_ARENA_PAGES + 2);
+		unsigned long len = HK_ARENA_PAGES + 2 - from;
+
+		for (i = 0; i < 16; i++)
+			hk_arena_change(test, arena);
+		if (round % 8)
+			len = 1 + prandom_u32_state(&arena->rnd) % len;
+		range->start = first + from * PAGE_SIZE;
+		range->end = range->start + len * PAGE_SIZE;
+		KUNIT_EXPECT_EQ(test, hmm_range_register(range,
+							 &hk->dev->mirror), 0);
+		KUNIT_EXPECT_EQ(test,
+				hk_fault_orders(test, range,
+						HMM_FAULT_SNAPSHOT, orders),
+				len);
+		hk_arena_compare(test, range, orders);
+		hmm_range_unregister(range);
+		if (test->status == KUNIT_FAILURE)
+			break;
+	}
+	hk_arena_end(test, arena);
+}
+
+/* What fails in random places is found again by the same seed. */
+static void random_requests_get_what_a_slow_walk_says(struct kunit *test)
+{
+	unsigned long n = 2 * HPAGE_PMD_NR, i;
+	unsigned long addr = hk_huge(test, 2);
+	struct hmm_range *range = hk_range(test, addr, n);
+	u8 *orders = kunit_kzalloc(test, n, GFP_KERNEL);
+	u64 *asked = kunit_kcalloc(test, n, sizeof(*asked), GFP_KERNEL);
+	struct rnd_state rnd;
+	int round, wrong = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, orders);
+	KUNIT_ASSERT_NOT_NULL(test, asked);
+	prandom_seed_state(&rnd, 20);
+	hk_remap(test, addr, n / 2, NULL, HK_RW);
+	hk_request_each(range);
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < n; i++) {
+			asked[i] = prandom_u32_state(&rnd) % 64 ? 0 : HK_V;
+			if (asked[i] && round & 1)
+				asked[i] |= HK_W;
+			range->pfns[i] = asked[i];
+		}
+		KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, 0, orders),
+				n);
+		hk_arena_compare(test, range, orders);
+		for (i = 0; i < n; i++)
+			wrong += (range->pfns[i] & asked[i]) != asked[i];
+	}
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+	hmm_range_unregister(range);
+}
+
+/* ------------------------------------------------------------------- orders */
+
+static void hk_expect_orders(struct kunit *test, unsigned long addr, u8 order)
+{
+	unsigned long n = HPAGE_PMD_NR + 2, i, wrong = 0;
+	struct hmm_range *range = hk_range(test, addr, n);
+	u8 *orders = kunit_kzalloc(test, n, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, orders);
+	memset(orders, 0xee, n);
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, 0, orders), n);
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V), n);
+	for (i = 0; i < n; i++)
+		wrong += orders[i] != order;
+	KUNIT_EXPECT_EQ_MSG(test, wrong, 0, "order %u, not %u", orders[0],
+			    order);
+	hmm_range_unregister(range);
+}
+
+static void order_of_small_pages_is_0(struct kunit *test)
+{
+	hk_expect_orders(test, hk_anon(test, HPAGE_PMD_NR + 2), 0);
+}
+
+static void order_of_huge_pages_is_a_pmds(struct kunit *test)
+{
+	unsigned long addr = hk_huge(test, 2);
+
+	/* The huge zero page first, then others. */
+	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
+	addr = hk_huge(test, 2);
+	hk_write(test, addr, 1);
+	hk_write(test, addr + PMD_SIZE, 1);
+	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
+}
+
+static void order_of_hugetlb_pages_is_theirs(struct kunit *test)
+{
+	unsigned long addr = hk_map(test, hk_hugetlb_file(test, 2),
+				    2 * PMD_SIZE, HK_RW, MAP_SHARED);
+
+	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
+}
+
+static void order_of_a_split_huge_page_is_0(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_huge(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 3);
+	u8 orders[3] = { 0xee, 0xee, 0xee };
+
+	hk_write(test, addr, 1);
+	KUNIT_ASSERT_EQ(test, do_madvise(hk->mm, addr + PAGE_SIZE, PAGE_SIZE,
+					 MADV_DONTNEED), 0);
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+					      orders), 3);
+	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_NONE);
+	KUNIT_EXPECT_EQ(test, orders[0], 0);
+	KUNIT_EXPECT_EQ(test, orders[2], 0);
+	hmm_range_unregister(range);
+}
+
+/* ------------------------------------------------------------ the interval API */
+
+static bool hk_interval_invalidate(struct mmu_interval_notifier *interval,
+				   const struct mmu_notifier_range *update,
+				   unsigned long seq)
+{
+	mmu_interval_set_seq(interval, seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops hk_interval_ops = {
+	.invalidate = hk_interval_invalidate,
+};
+
+/* One call of the other API; nothing invalidates meanwhile. */
+static long hk_interval_fault(struct kunit *test, unsigned long start,
+			      unsigned long end, unsigned long *pfns,
+			      unsigned long request)
+{
+	struct hk *hk = test->priv;
+	struct mmu_interval_notifier interval = {};
+	struct hmm_interval_range range = {
+		.notifier = &interval,
+		.start = start,
+		.end = end,
+		.hmm_pfns = pfns,
+		.default_flags = request,
+	};
+	long ret;
+
+	ret = mmu_interval_notifier_insert(&interval, hk->mm, start,
+					   end - start, &hk_interval_ops);
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	if (ret)
+		return ret;
+	do {
+		range.notifier_seq = mmu_interval_read_begin(&interval);
+		mmap_read_lock(hk->mm);
+		ret = hmm_interval_range_fault(&range);
+		mmap_read_unlock(hk->mm);
+	} while (ret == -EBUSY);
+	mmu_interval_notifier_remove(&interval);
+	return ret;
+}
+
+static u64 hk_from_interval(unsigned long pfn)
+{
+	u64 flags = HK_V;
+
+	if (pfn & HMM_INTERVAL_PFN_ERROR)
+		return HK_ERROR;
+	if (!(pfn & HMM_INTERVAL_PFN_VALID))
+		return HK_NONE;
+	if (pfn & HMM_INTERVAL_PFN_WRITE)
+		flags |= HK_W;
+	return hk_entry(pfn & ~HMM_INTERVAL_PFN_FLAGS, flags);
+}
+
+static void hk_expect_agree(struct kunit *test, struct hmm_range *range,
+			    const unsigned long *pfns)
+{
+	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
+	unsigned long i;
+	u64 ours = 0, theirs = 0;
+
+	for (i = 0; i < npages; i++) {
+		theirs = hk_from_interval(pfns[i]);
+		ours = range->pfns[i];
+		/* It has no word of its own for special memory. */
+		if (ours == HK_SPECIAL)
+			ours = HK_ERROR;
+		if (ours != theirs)
+			break;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, i, npages, "page %lu: %llx, theirs %llx", i,
+			    ours, theirs);
+}
+
+static void interval_api_sees_the_same_of_anything(struct kunit *test)
+{
+	struct hk_arena *arena = hk_arena(test);
+	struct hmm_range *range = hk_range(test, arena->base, HK_ARENA_PAGES);
+	unsigned long *pfns = kunit_kcalloc(test, HK_ARENA_PAGES,
+					    sizeof(*pfns), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, pfns);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
+			HK_ARENA_PAGES);
+	KUNIT_EXPECT_EQ(test, hk_interval_fault(test, range->start, range->end,
+						pfns, 0), 0);
+	hk_expect_agree(test, range, pfns);
+	hmm_range_unregister(range);
+	hk_arena_end(test, arena);
+}
+
+static void interval_api_gets_the_same_pages(struct kunit *test)
+{
+	unsigned long addr = hk_huge(test, 4);
+	unsigned long n = 3 * HPAGE_PMD_NR;
+	struct hmm_range *range = hk_range(test, addr + 5 * PAGE_SIZE, n);
+	unsigned long *pfns = kunit_kcalloc(test, n, sizeof(*pfns),
+					    GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, pfns);
+	hk_remap(test, addr + PMD_SIZE, HPAGE_PMD_NR, NULL, HK_RW);
+	hk_read(test, addr + PMD_SIZE, 99);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), n);
+	KUNIT_EXPECT_EQ(test, hk_interval_fault(test, range->start, range->end,
+						pfns,
+						HMM_INTERVAL_PFN_REQ_FAULT),
+			0);
+	hk_expect_agree(test, range, pfns);
+	/* Theirs first, ours after it; and it is seen by our range. */
+	KUNIT_EXPECT_EQ(test, hk_interval_fault(test, range->start, range->end,
+						pfns,
+						HMM_INTERVAL_PFN_REQ_FAULT |
+						HMM_INTERVAL_PFN_REQ_WRITE),
+			0);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_request(range, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), n);
+	hk_expect_agree(test, range, pfns);
+	hmm_range_unregister(range);
+}
+
+static struct kunit_case hk_walk_cases[] = {
+	KUNIT_CASE_SLOW(snapshot_of_anything_is_what_a_slow_walk_says),
+	KUNIT_CASE(random_requests_get_what_a_slow_walk_says),
+	KUNIT_CASE(order_of_small_pages_is_0),
+	KUNIT_CASE(order_of_huge_pages_is_a_pmds),
+	KUNIT_CASE(order_of_hugetlb_pages_is_theirs),
+	KUNIT_CASE(order_of_a_split_huge_page_is_0),
+	KUNIT_CASE(interval_api_sees_the_same_of_anything),
+	KUNIT_CASE(interval_api_gets_the_same_pages),
+	{}
+};
+
+static struct kunit_suite hk_walk_suite = {
+	.name = "hmm_walk",
+	.init = hk_init,
+	.exit = hk_exit,
+	.test_cases = hk_walk_cases,
+};
+
+kunit_test_suite(hk_walk_suite);

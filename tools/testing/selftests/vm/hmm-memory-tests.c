@@ -1,0 +1,1244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The dummy device's own memory: migration into it and home, what happens to
+ * pages that refuse, whose they are, exclusive access, and that no path loses
+ * a page or leaves one behind.
+ *
+ * Variants are the kinds of device memory: private, which the CPU cannot reach
+ * and brings home by touching it, and coherent, which it can use in place.
+ * Every teardown unmaps the memory and then counts the pages in use in both
+ * devices of the kind: there must be none.
+ */
+#define _GNU_SOURCE
+#include "../kselftest_harness.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "hmm-util.h"
+
+#define PAGE		4096UL
+#define HUGE		(2UL << 20)
+#define NPAGES		160UL
+#define SIZE		(NPAGES * PAGE)
+#define FULL_ACCESS	(PROT_READ | PROT_WRITE)
+
+/* All that a device has. */
+#define DEVICE_PAGES	((256UL << 20) / PAGE)
+
+/* A debug kernel under emulation is slow; what hangs, hangs for longer. */
+#define SECONDS		200
+#define RACE_SECONDS	0.6
+#define WAIT_SECONDS	60
+
+#define MODULE		"test_hmm"
+
+static char cpu_read(const char *addr)
+{
+	return __atomic_load_n(addr, __ATOMIC_RELAXED);
+}
+
+/* The child's exit status, or 256 and the signal that killed it. */
+static int wait_child(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) :
+				   256 + WTERMSIG(status);
+}
+
+/* Pages in use of a device's memory, -errno if it cannot be asked. */
+static long device_pages(int fd)
+{
+	struct hmm_dmirror_stats stats;
+	int err = hmm_stats(fd, &stats);
+
+	return err ?: (long)stats.device_pages;
+}
+
+/* The last user of an address space may be a worker of the kernel. */
+static long device_pages_settled(int fd, long want)
+{
+	double end = hmm_now() + WAIT_SECONDS;
+	long pages;
+
+	while ((pages = device_pages(fd)) != want && hmm_now() < end)
+		usleep(1000);
+	return pages;
+}
+
+FIXTURE(memory)
+{
+	int				fd;
+	int				other;
+	bool				coherent;
+	uint8_t				local;
+	char				*ptr;
+	char				*buf;
+	char				*data;
+	struct hmm_dmirror_cmd		cmd;
+	struct hmm_dmirror_stats	stats;
+};
+
+FIXTURE_VARIANT(memory)
+{
+	unsigned int	unit;
+	bool		coherent;
+	uint8_t		local;
+};
+
+FIXTURE_VARIANT_ADD(memory, private)
+{
+	.unit = 0,
+	.local = HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL,
+};
+
+FIXTURE_VARIANT_ADD(memory, coherent)
+{
+	.unit = 2,
+	.coherent = true,
+	.local = HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL,
+};
+
+FIXTURE_SETUP(memory)
+{
+	self->coherent = variant->coherent;
+	self->local = variant->local;
+	self->fd = hmm_open(variant->unit);
+	ASSERT_LE(0, self->fd);
+	self->other = hmm_open(variant->unit + 1);
+	ASSERT_LE(0, self->other);
+	ASSERT_EQ(0, device_pages(self->fd));
+	ASSERT_EQ(0, device_pages(self->other));
+	self->buf = malloc(SIZE);
+	self->data = malloc(SIZE);
+	ASSERT_NE(NULL, self->buf);
+	ASSERT_NE(NULL, self->data);
+	self->ptr = mmap(NULL, SIZE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ptr);
+	hmm_fill(self->data, SIZE);
+	memcpy(self->ptr, self->data, SIZE);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	int fd[] = { self->fd, self->other };
+
+	EXPECT_EQ(0, munmap(self->ptr, SIZE));
+	for (size_t i = 0; i < 2; i++) {
+		EXPECT_EQ(0, device_pages_settled(fd[i], 0));
+		EXPECT_EQ(0, hmm_stats(fd[i], &self->stats));
+		EXPECT_EQ(0, self->stats.ranges);
+		EXPECT_EQ(0, self->stats.mapped);
+		EXPECT_EQ(0, close(fd[i]));
+	}
+	free(self->buf);
+	free(self->data);
+}
+
+#define MEMORY_TEST(_name) TEST_F_TIMEOUT(memory, _name, SECONDS)
+
+#define request_by(_fd, _nr, _addr, _npages)				      \
+	hmm_cmd(_fd, HMM_DMIRROR_##_nr, _addr, self->buf, _npages, &self->cmd)
+#define request(_nr, _addr, _npages)					      \
+	request_by(self->fd, _nr, _addr, _npages)
+
+#define test_request_by(_fd, _nr, _addr, _npages) do {			      \
+	ASSERT_EQ(0, request_by(_fd, _nr, _addr, _npages));		      \
+	ASSERT_EQ(self->cmd.npages, self->cmd.cpages);			      \
+} while (0)
+#define test_request(_nr, _addr, _npages)				      \
+	test_request_by(self->fd, _nr, _addr, _npages)
+
+/* Into the device, which reads there what the CPU had written. */
+#define test_move(_addr, _data, _npages) do {				      \
+	size_t _size = (_npages) * PAGE;				      \
+									      \
+	memset(self->buf, 0x5a, _size);					      \
+	test_request(MIGRATE_TO_DEV, _addr, _size / PAGE);		      \
+	ASSERT_EQ(0, memcmp(self->buf, _data, _size));			      \
+} while (0)
+#define test_move_all()	test_move(self->ptr, self->data, NPAGES)
+
+#define test_pages(_npages)						      \
+	ASSERT_EQ(_npages, device_pages(self->fd))
+
+/* How many pages of the memory a snapshot shows as @_prot. */
+#define test_shows(_count, _prot) do {					      \
+	size_t _n = 0;							      \
+									      \
+	test_request(SNAPSHOT, self->ptr, NPAGES);			      \
+	for (size_t _i = 0; _i < NPAGES; _i++)				      \
+		_n += (uint8_t)self->buf[_i] == (_prot);		      \
+	ASSERT_EQ(_count, _n);						      \
+} while (0)
+
+#define test_local(_count)						      \
+	test_shows(_count, self->local | HMM_DMIRROR_PROT_WRITE)
+
+#define test_cpu_sees_data()						      \
+	ASSERT_EQ(0, memcmp(self->ptr, self->data, SIZE))
+#define test_device_sees_data() do {					      \
+	memset(self->buf, 0x5a, SIZE);					      \
+	test_request(READ, self->ptr, NPAGES);				      \
+	ASSERT_EQ(0, memcmp(self->buf, self->data, SIZE));		      \
+} while (0)
+
+/*
+ * There and back
+ */
+
+MEMORY_TEST(moves_there_and_back)
+{
+	test_move_all();
+	test_pages(NPAGES);
+	test_local(NPAGES);
+	test_request(MIGRATE_TO_SYS, self->ptr, NPAGES);
+	test_pages(0);
+	test_shows(NPAGES, HMM_DMIRROR_PROT_WRITE);
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(device_uses_its_memory_without_fault)
+{
+	test_move_all();
+	test_device_sees_data();
+	EXPECT_EQ(0, self->cmd.faults);
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request(WRITE, self->ptr, NPAGES);
+	EXPECT_EQ(0, self->cmd.faults);
+	test_pages(NPAGES);
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(cpu_touches_one_page)
+{
+	test_move_all();
+	ASSERT_EQ(self->data[7 * PAGE], cpu_read(self->ptr + 7 * PAGE));
+	test_pages(self->coherent ? NPAGES : NPAGES - 1);
+	self->ptr[9 * PAGE] = self->data[9 * PAGE] ^= 1;
+	test_pages(self->coherent ? NPAGES : NPAGES - 2);
+	test_device_sees_data();
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(moves_again_what_came_home)
+{
+	for (size_t i = 0; i < 10; i++) {
+		test_move_all();
+		test_pages(NPAGES);
+		test_request(MIGRATE_TO_SYS, self->ptr + i * PAGE, 20);
+		test_pages(NPAGES - 20);
+		test_move_all();
+		test_pages(NPAGES);
+		hmm_fill(self->data, SIZE);
+		memcpy(self->ptr, self->data, SIZE);
+	}
+}
+
+MEMORY_TEST(migrating_home_what_is_there_moves_nothing)
+{
+	ASSERT_EQ(0, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
+	EXPECT_EQ(0, self->cmd.cpages);
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(untouched_memory_becomes_zeros_in_the_device)
+{
+	ASSERT_EQ(0, madvise(self->ptr, SIZE, MADV_DONTNEED));
+	/* Every second page is the zero page */
+	for (size_t i = 0; i < NPAGES; i += 2)
+		ASSERT_EQ(0, cpu_read(self->ptr + i * PAGE));
+	memset(self->data, 0, SIZE);
+	test_move_all();
+	test_pages(NPAGES);
+	test_local(NPAGES);
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(discarded_in_the_device)
+{
+	test_move_all();
+	ASSERT_EQ(0, madvise(self->ptr, SIZE / 2, MADV_DONTNEED));
+	test_pages(NPAGES / 2);
+	memset(self->data, 0, SIZE / 2);
+	test_device_sees_data();
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(moves_along_with_mremap)
+{
+	char *to = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+
+	ASSERT_NE(MAP_FAILED, to);
+	test_move_all();
+	ASSERT_EQ(to, mremap(self->ptr, SIZE, SIZE,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	self->ptr = to;
+	test_pages(NPAGES);
+	test_local(NPAGES);
+	test_device_sees_data();
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(huge_page_is_split)
+{
+	char *base = mmap(NULL, 2 * HUGE, FULL_ACCESS,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *ptr = (char *)(((uintptr_t)base + HUGE - 1) & ~(HUGE - 1));
+
+	ASSERT_NE(MAP_FAILED, base);
+	ASSERT_EQ(0, madvise(ptr, HUGE, MADV_HUGEPAGE));
+	memcpy(ptr, self->data, SIZE);
+	test_request(SNAPSHOT, ptr, NPAGES);
+	ASSERT_EQ(HMM_DMIRROR_PROT_PMD | HMM_DMIRROR_PROT_WRITE,
+		  (uint8_t)self->buf[0]);
+	test_move(ptr, self->data, NPAGES);
+	test_pages(NPAGES);
+	test_request(SNAPSHOT, ptr, NPAGES);
+	for (size_t i = 0; i < NPAGES; i++)
+		ASSERT_EQ(self->local | HMM_DMIRROR_PROT_WRITE,
+			  (uint8_t)self->buf[i]);
+	EXPECT_EQ(0, memcmp(ptr, self->data, SIZE));
+	ASSERT_EQ(0, munmap(base, 2 * HUGE));
+}
+
+/*
+ * What refuses
+ */
+
+/* A pipe that holds a reference to each of the pages. */
+static int pin(int pipes[2], void *addr, size_t npages)
+{
+	struct iovec iov = { addr, npages * PAGE };
+
+	if (pipe(pipes))
+		return -errno;
+	return vmsplice(pipes[1], &iov, 1, 0) == (ssize_t)iov.iov_len ? 0 :
+								       -EIO;
+}
+
+static void unpin(int pipes[2])
+{
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+MEMORY_TEST(pinned_pages_stay_and_the_rest_moves)
+{
+	int pipes[2];
+
+	ASSERT_EQ(0, pin(pipes, self->ptr + 70 * PAGE, 3));
+	ASSERT_EQ(-ENOENT, request(MIGRATE_TO_DEV, self->ptr, NPAGES));
+	test_pages(NPAGES - 3);
+	test_local(NPAGES - 3);
+	EXPECT_EQ(HMM_DMIRROR_PROT_WRITE, (uint8_t)self->buf[70]);
+	test_device_sees_data();
+	unpin(pipes);
+	test_move_all();
+	test_pages(NPAGES);
+}
+
+MEMORY_TEST(pinned_in_the_device)
+{
+	int pipes[2];
+
+	test_move_all();
+	ASSERT_EQ(0, pin(pipes, self->ptr + 70 * PAGE, 3));
+	/* Nobody can have hold of private memory: the pin brings it home */
+	test_pages(self->coherent ? NPAGES : NPAGES - 3);
+	ASSERT_EQ(0, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
+	EXPECT_EQ(NPAGES - 3, self->cmd.cpages);
+	test_pages(self->coherent ? 3 : 0);
+	EXPECT_EQ(self->coherent ? -EBUSY : 0,
+		  request(RELEASE, self->ptr, NPAGES));
+	unpin(pipes);
+	EXPECT_EQ(0, request(RELEASE, self->ptr, NPAGES));
+	test_pages(0);
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(swapped_out_pages_stay_out)
+{
+	ASSERT_EQ(10, hmm_swap_out(self->ptr + 60 * PAGE, 10));
+	ASSERT_EQ(-ENOENT, request(MIGRATE_TO_DEV, self->ptr, NPAGES));
+	test_pages(NPAGES - 10);
+	EXPECT_EQ(10, hmm_pages_out(self->ptr + 60 * PAGE, 10));
+	test_device_sees_data();
+	test_move_all();
+	test_pages(NPAGES);
+	test_cpu_sees_data();
+}
+
+/* Memory that the device has goes nowhere else, and nothing is lost. */
+MEMORY_TEST(device_memory_does_not_swap)
+{
+	test_move_all();
+	ASSERT_EQ(0, madvise(self->ptr, SIZE, MADV_PAGEOUT));
+	test_local(NPAGES);
+	test_device_sees_data();
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(shared_and_file_memory_stay)
+{
+	int flags[] = { MAP_SHARED | MAP_ANONYMOUS, MAP_PRIVATE };
+	int file = memfd_create("hmm-memory-tests", MFD_CLOEXEC);
+
+	ASSERT_LE(0, file);
+	ASSERT_EQ((ssize_t)SIZE, write(file, self->data, SIZE));
+	for (size_t i = 0; i < 2; i++) {
+		int fd = flags[i] & MAP_ANONYMOUS ? -1 : file;
+		char *ptr = mmap(NULL, SIZE, FULL_ACCESS, flags[i], fd, 0);
+
+		ASSERT_NE(MAP_FAILED, ptr);
+		if (fd < 0)
+			memcpy(ptr, self->data, SIZE);
+		/* A copy of a file's page is as good as any other */
+		else
+			ptr[0] = self->data[0];
+		EXPECT_EQ(-ENOENT, request(MIGRATE_TO_DEV, ptr, NPAGES));
+		test_pages(fd < 0 ? 0 : 1);
+		EXPECT_EQ(0, memcmp(ptr, self->data, SIZE));
+		ASSERT_EQ(0, munmap(ptr, SIZE));
+		test_pages(0);
+	}
+	close(file);
+}
+
+MEMORY_TEST(special_mappings_are_refused)
+{
+	char *mixed = mmap(NULL, SIZE, FULL_ACCESS, MAP_SHARED, self->fd, 0);
+	char *huge = mmap(NULL, HUGE, FULL_ACCESS, MAP_PRIVATE |
+			  MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mixed);
+	ASSERT_NE(MAP_FAILED, huge);
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_DEV, mixed, 1));
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_SYS, mixed, 1));
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_DEV, huge, 1));
+	ASSERT_EQ(0, munmap(mixed, SIZE));
+	ASSERT_EQ(0, munmap(huge, HUGE));
+}
+
+MEMORY_TEST(span_crosses_mappings)
+{
+	ASSERT_EQ(0, mprotect(self->ptr + 30 * PAGE, 50 * PAGE, PROT_READ));
+	ASSERT_EQ(0, madvise(self->ptr + 100 * PAGE, 9 * PAGE, MADV_DONTFORK));
+	test_move_all();
+	test_pages(NPAGES);
+	test_shows(50, self->local | HMM_DMIRROR_PROT_READ);
+	test_local(NPAGES - 50);
+	test_cpu_sees_data();
+}
+
+/* All or nothing, as far as it can be known before. */
+MEMORY_TEST(hole_in_the_span_moves_nothing)
+{
+	ASSERT_EQ(0, mprotect(self->ptr + 99 * PAGE, PAGE, PROT_NONE));
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_DEV, self->ptr, NPAGES));
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
+	test_pages(0);
+	ASSERT_EQ(0, munmap(self->ptr + 99 * PAGE, PAGE));
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_DEV, self->ptr, NPAGES));
+	EXPECT_EQ(-EINVAL, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
+	test_pages(0);
+	test_move(self->ptr, self->data, 99);
+	test_pages(99);
+}
+
+/* The device runs out of memory in the middle of a request. */
+MEMORY_TEST(device_is_full)
+{
+	const size_t npages = DEVICE_PAGES - NPAGES / 2, size = npages * PAGE;
+	char *big = mmap(NULL, size, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS |
+			 MAP_NORESERVE, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, big);
+	for (size_t i = 0; i < npages; i += NPAGES)
+		test_request(MIGRATE_TO_DEV, big + i * PAGE,
+			     npages - i < NPAGES ? npages - i : NPAGES);
+	test_pages(npages);
+	ASSERT_EQ(-ENOENT, request(MIGRATE_TO_DEV, self->ptr, NPAGES));
+	test_pages(DEVICE_PAGES);
+	test_local(NPAGES / 2);
+	test_device_sees_data();
+	ASSERT_EQ(0, munmap(big, size));
+	test_pages(NPAGES / 2);
+	test_move_all();
+	test_cpu_sees_data();
+}
+
+/*
+ * Rights, and processes that share pages
+ */
+
+MEMORY_TEST(write_protected_in_the_device)
+{
+	test_move_all();
+	ASSERT_EQ(0, mprotect(self->ptr, SIZE, PROT_READ));
+	test_shows(NPAGES, self->local | HMM_DMIRROR_PROT_READ);
+	ASSERT_EQ(-EPERM, request(WRITE, self->ptr, NPAGES));
+	test_device_sees_data();
+	ASSERT_EQ(0, mprotect(self->ptr, SIZE, FULL_ACCESS));
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request(WRITE, self->ptr, NPAGES);
+	test_cpu_sees_data();
+}
+
+static int check_in_child(const char *ptr, const char *want, int go)
+{
+	char byte;
+
+	if (read(go, &byte, 1) != 1)
+		return 2;
+	return !!memcmp(ptr, want, SIZE);
+}
+
+/* The device writes to a copy, and the child keeps what it had. */
+MEMORY_TEST(fork_then_device_writes)
+{
+	char *old = malloc(SIZE);
+	int pipes[2];
+	pid_t pid;
+
+	memcpy(old, self->data, SIZE);
+	test_move_all();
+	ASSERT_EQ(0, pipe(pipes));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(check_in_child(self->ptr, old, pipes[0]));
+	test_device_sees_data();
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request(WRITE, self->ptr, NPAGES);
+	ASSERT_EQ(1, write(pipes[1], "", 1));
+	EXPECT_EQ(0, wait_child(pid));
+	test_device_sees_data();
+	test_cpu_sees_data();
+	unpin(pipes);
+	free(old);
+}
+
+/* The child writes, and the parent's device sees none of it. */
+MEMORY_TEST(fork_then_child_writes)
+{
+	pid_t pid;
+
+	test_move_all();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int differs = memcmp(self->ptr, self->data, SIZE);
+
+		memset(self->ptr, 0x77, SIZE);
+		_exit(!!differs);
+	}
+	EXPECT_EQ(0, wait_child(pid));
+	test_device_sees_data();
+	test_cpu_sees_data();
+}
+
+/* Who opened the device is gone, its pages are not. */
+MEMORY_TEST(child_outlives_the_opener)
+{
+	int go[2], status[2];
+	char byte = 1;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(go));
+	ASSERT_EQ(0, pipe(status));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		int fd = hmm_open(variant->unit);
+
+		if (hmm_cmd(fd, HMM_DMIRROR_MIGRATE_TO_DEV, self->ptr,
+			    self->buf, NPAGES, NULL))
+			_exit(1);
+		if (!fork()) {
+			close(fd);
+			byte = check_in_child(self->ptr, self->data, go[0]);
+			_exit(write(status[1], &byte, 1) != 1);
+		}
+		_exit(0);
+	}
+	EXPECT_EQ(0, wait_child(pid));
+	ASSERT_EQ(1, write(go[1], "", 1));
+	ASSERT_EQ(1, read(status[0], &byte, 1));
+	EXPECT_EQ(0, byte);
+	unpin(go);
+	unpin(status);
+}
+
+/*
+ * Two devices
+ */
+
+MEMORY_TEST(each_device_knows_its_own)
+{
+	uint8_t remote = self->coherent ? HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE |
+					  HMM_DMIRROR_PROT_WRITE :
+					  HMM_DMIRROR_PROT_NONE;
+	int fd[] = { self->fd, self->other };
+
+	for (size_t i = 0; i < NPAGES; i++)
+		test_request_by(fd[i & 1], MIGRATE_TO_DEV,
+				self->ptr + i * PAGE, 1);
+	for (size_t k = 0; k < 2; k++) {
+		ASSERT_EQ(NPAGES / 2, device_pages(fd[k]));
+		test_request_by(fd[k], SNAPSHOT, self->ptr, NPAGES);
+		for (size_t i = 0; i < NPAGES; i++)
+			ASSERT_EQ((i & 1) == k ?
+				  (self->local | HMM_DMIRROR_PROT_WRITE) :
+				  remote, (uint8_t)self->buf[i]);
+	}
+	/* What the other has, private, comes to system memory when asked for */
+	test_device_sees_data();
+	ASSERT_EQ(NPAGES / 2, device_pages(self->fd));
+	ASSERT_EQ(self->coherent ? NPAGES / 2 : 0, device_pages(self->other));
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(devices_take_pages_from_each_other)
+{
+	int fd[] = { self->fd, self->other };
+
+	for (size_t k = 0; k < 10; k++) {
+		int to = fd[k & 1], from = fd[!(k & 1)];
+
+		test_request_by(to, MIGRATE_TO_DEV, self->ptr, NPAGES);
+		ASSERT_EQ(NPAGES, device_pages(to));
+		ASSERT_EQ(0, device_pages(from));
+		hmm_fill(self->data, SIZE);
+		memcpy(self->buf, self->data, SIZE);
+		test_request_by(from, WRITE, self->ptr, NPAGES);
+		/* Not from device to device, only from system memory */
+		if (self->coherent) {
+			ASSERT_EQ(-ENOENT, request_by(from, MIGRATE_TO_DEV,
+						      self->ptr, NPAGES));
+			test_request_by(to, MIGRATE_TO_SYS, self->ptr, NPAGES);
+		}
+		ASSERT_EQ(0, device_pages(to));
+		test_cpu_sees_data();
+	}
+}
+
+/* A migration that one file makes concerns all others of the device. */
+MEMORY_TEST(second_file_of_the_device_follows)
+{
+	int fd = hmm_open(variant->unit);
+
+	ASSERT_LE(0, fd);
+	test_device_sees_data();
+	test_request_by(fd, READ, self->ptr, NPAGES);
+	test_move_all();
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request_by(fd, WRITE, self->ptr, NPAGES);
+	test_pages(NPAGES);
+	test_device_sees_data();
+	test_request_by(fd, MIGRATE_TO_SYS, self->ptr, NPAGES);
+	test_device_sees_data();
+	test_cpu_sees_data();
+	ASSERT_EQ(0, close(fd));
+}
+
+/*
+ * Pages that are sent home
+ */
+
+MEMORY_TEST(close_sends_home_what_the_file_brought)
+{
+	int fd = hmm_open(variant->unit);
+
+	ASSERT_LE(0, fd);
+	test_request(MIGRATE_TO_DEV, self->ptr, NPAGES / 2);
+	test_request_by(fd, MIGRATE_TO_DEV, self->ptr, NPAGES);
+	test_pages(NPAGES);
+	ASSERT_EQ(0, close(fd));
+	test_pages(NPAGES / 2);
+	test_local(NPAGES / 2);
+	test_device_sees_data();
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(release_empties_the_device)
+{
+	int fd = hmm_open(variant->unit);
+
+	ASSERT_LE(0, fd);
+	test_request(MIGRATE_TO_DEV, self->ptr, NPAGES / 2);
+	test_request_by(fd, MIGRATE_TO_DEV, self->ptr, NPAGES);
+	ASSERT_EQ(0, request(RELEASE, self->ptr, 1));
+	test_pages(0);
+	test_shows(NPAGES, HMM_DMIRROR_PROT_WRITE);
+	test_device_sees_data();
+	test_move_all();
+	ASSERT_EQ(0, close(fd));
+	test_pages(NPAGES);
+	test_cpu_sees_data();
+}
+
+/*
+ * Exclusive access
+ */
+
+#define test_exclusive(_addr, _data, _npages) do {			      \
+	size_t _size = (_npages) * PAGE;				      \
+									      \
+	memset(self->buf, 0x5a, _size);					      \
+	test_request(EXCLUSIVE, _addr, _size / PAGE);			      \
+	ASSERT_EQ(0, memcmp(self->buf, _data, _size));			      \
+} while (0)
+
+MEMORY_TEST(exclusive_until_the_cpu_touches)
+{
+	test_exclusive(self->ptr, self->data, NPAGES);
+	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+	test_shows(NPAGES, HMM_DMIRROR_PROT_NONE);
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request(WRITE, self->ptr, NPAGES);
+	EXPECT_EQ(0, self->cmd.faults);
+	EXPECT_EQ(self->data[5 * PAGE], cpu_read(self->ptr + 5 * PAGE));
+	EXPECT_EQ(0, request(CHECK_EXCLUSIVE, self->ptr + 5 * PAGE, 1));
+	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr + 4 * PAGE, 1));
+	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr + 6 * PAGE, 1));
+	test_cpu_sees_data();
+	EXPECT_EQ(0, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+}
+
+MEMORY_TEST(exclusive_again_and_by_the_other)
+{
+	test_exclusive(self->ptr, self->data, NPAGES);
+	test_exclusive(self->ptr, self->data, NPAGES);
+	test_request_by(self->other, EXCLUSIVE, self->ptr, NPAGES);
+	EXPECT_EQ(0, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+	EXPECT_EQ(-EPERM, request_by(self->other, CHECK_EXCLUSIVE, self->ptr,
+				     NPAGES));
+	test_device_sees_data();
+	EXPECT_EQ(0, request_by(self->other, CHECK_EXCLUSIVE, self->ptr,
+				NPAGES));
+	test_cpu_sees_data();
+}
+
+/* Pages that must first be faulted: untouched, zero, shared after fork(). */
+MEMORY_TEST(exclusive_faults_pages_in)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, madvise(self->ptr, 10 * PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, cpu_read(self->ptr));
+	memset(self->data, 0, 10 * PAGE);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(pause());
+	test_exclusive(self->ptr, self->data, NPAGES);
+	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(256 + SIGKILL, wait_child(pid));
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(exclusive_access_to_device_memory)
+{
+	test_move_all();
+	test_exclusive(self->ptr, self->data, NPAGES);
+	/* Private memory is exclusive as it is, so this takes it home */
+	test_pages(self->coherent ? NPAGES : 0);
+	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+	test_cpu_sees_data();
+}
+
+/* While it is exclusive it neither moves nor is it lost. */
+MEMORY_TEST(exclusive_pages_and_migration)
+{
+	test_exclusive(self->ptr, self->data, NPAGES / 2);
+	EXPECT_EQ(-ENOENT, request(MIGRATE_TO_DEV, self->ptr, NPAGES));
+	test_pages(NPAGES / 2);
+	test_cpu_sees_data();
+	test_move_all();
+}
+
+MEMORY_TEST(exclusive_is_refused)
+{
+	char *shared = mmap(NULL, SIZE, FULL_ACCESS,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, shared);
+	EXPECT_EQ(-EBUSY, request(EXCLUSIVE, shared, 1));
+	ASSERT_EQ(0, munmap(shared, SIZE));
+	EXPECT_EQ(-EFAULT, request(EXCLUSIVE, shared, 1));
+	ASSERT_EQ(0, mprotect(self->ptr + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(-EFAULT, request(EXCLUSIVE, self->ptr, 2));
+	ASSERT_EQ(0, mprotect(self->ptr + PAGE, PAGE, PROT_NONE));
+	EXPECT_EQ(-EFAULT, request(EXCLUSIVE, self->ptr, 2));
+	ASSERT_EQ(0, mprotect(self->ptr + PAGE, PAGE, FULL_ACCESS));
+	test_exclusive(self->ptr, self->data, 2);
+	test_cpu_sees_data();
+}
+
+/*
+ * Races
+ */
+
+struct race {
+	char		*ptr;
+	bool		stop;
+	uint64_t	rounds;
+	uint64_t	go;
+	int		fd;
+	int		err;
+};
+
+/* In a test that has a race and a thread. */
+#define race_start(_function) do {					      \
+	race.ptr = self->ptr;						      \
+	race.fd = self->fd;						      \
+	ASSERT_EQ(0, pthread_create(&thread, NULL, _function, &race));	      \
+} while (0)
+
+#define race_end() do {							      \
+	__atomic_store_n(&race.stop, true, __ATOMIC_RELEASE);		      \
+	ASSERT_EQ(0, pthread_join(thread, NULL));			      \
+	EXPECT_EQ(0, race.err);						      \
+	EXPECT_LE(3, race.rounds);					      \
+} while (0)
+
+/* On a busy machine a race takes longer to be one. */
+static bool race_goes_on(const struct race *race, double end)
+{
+	if (__atomic_load_n(&race->rounds, __ATOMIC_RELAXED) < 3)
+		end += WAIT_SECONDS;
+	return hmm_now() < end;
+}
+
+static bool race_lasts(struct race *race)
+{
+	if (__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE) || race->err)
+		return false;
+	__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static void *remap_loop(void *arg)
+{
+	struct race *race = arg;
+
+	while (race_lasts(race)) {
+		if (munmap(race->ptr, SIZE / 2) ||
+		    mmap(race->ptr, SIZE / 2, FULL_ACCESS,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+		    race->ptr)
+			race->err = errno;
+		memset(race->ptr, race->rounds, SIZE / 2);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+MEMORY_TEST(race_with_munmap)
+{
+	double end = hmm_now() + RACE_SECONDS;
+	struct race race = {};
+	pthread_t thread;
+	size_t moved = 0;
+	int err;
+
+	race_start(remap_loop);
+	while (race_goes_on(&race, end)) {
+		err = request(MIGRATE_TO_DEV, self->ptr, NPAGES);
+		ASSERT_TRUE(!err || err == -ENOENT || err == -EINVAL);
+		moved += device_pages(self->fd) > 0;
+		err = request(MIGRATE_TO_SYS, self->ptr, NPAGES);
+		ASSERT_TRUE(!err || err == -EINVAL);
+	}
+	race_end();
+	EXPECT_LT(0, moved);
+	EXPECT_EQ(0, memcmp(self->ptr + SIZE / 2, self->data + SIZE / 2,
+			    SIZE / 2));
+}
+
+/* Discards once each time it is told to, sooner or later. */
+static void *discard_loop(void *arg)
+{
+	struct race *race = arg;
+
+	while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
+		if (__atomic_load_n(&race->go, __ATOMIC_ACQUIRE) ==
+		    race->rounds)
+			continue;
+		usleep(race->rounds * 37 % 1500);
+		if (madvise(race->ptr, SIZE, MADV_DONTNEED))
+			race->err = errno;
+		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+/*
+ * A discard that the device has heard of, but that has yet to take the pages,
+ * must not leave it entries of pages that are gone.
+ */
+MEMORY_TEST(race_of_exclusive_with_discard)
+{
+	double end = hmm_now() + 2 * RACE_SECONDS;
+	struct race race = {};
+	pthread_t thread;
+	int err;
+
+	race_start(discard_loop);
+	while (race_goes_on(&race, end)) {
+		__atomic_fetch_add(&race.go, 1, __ATOMIC_RELEASE);
+		err = request(EXCLUSIVE, self->ptr, NPAGES);
+		ASSERT_TRUE(!err || err == -EBUSY);
+		while (__atomic_load_n(&race.rounds, __ATOMIC_ACQUIRE) !=
+		       race.go)
+			sched_yield();
+		memset(self->buf, race.go, SIZE);
+		test_request(WRITE, self->ptr, NPAGES);
+		ASSERT_EQ(0, memcmp(self->ptr, self->buf, SIZE));
+	}
+	race_end();
+}
+
+static void *count_loop(void *arg)
+{
+	struct race *race = arg;
+
+	while (race_lasts(race))
+		for (size_t i = 0; i < NPAGES; i++)
+			__atomic_fetch_add((uint64_t *)(race->ptr + i * PAGE),
+					   1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* A store of the CPU between copy and unmapping would be lost. */
+MEMORY_TEST(race_with_cpu_stores)
+{
+	double end = hmm_now() + RACE_SECONDS;
+	struct race race = {};
+	pthread_t thread;
+	int err;
+
+	memset(self->ptr, 0, SIZE);
+	race_start(count_loop);
+	while (race_goes_on(&race, end)) {
+		err = request(MIGRATE_TO_DEV, self->ptr, NPAGES);
+		ASSERT_TRUE(!err || err == -ENOENT);
+		ASSERT_EQ(0, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
+	}
+	race_end();
+	for (size_t i = 0; i < NPAGES; i++)
+		ASSERT_EQ(race.rounds, *(uint64_t *)(self->ptr + i * PAGE));
+}
+
+static void *migrate_loop(void *arg)
+{
+	struct race *race = arg;
+	char *buf = malloc(SIZE);
+
+	while (race_lasts(race)) {
+		int err = hmm_cmd(race->fd, HMM_DMIRROR_MIGRATE_TO_DEV,
+				  race->ptr, buf, NPAGES, NULL);
+
+		if (err && err != -ENOENT)
+			race->err = err;
+		err = hmm_cmd(race->fd, HMM_DMIRROR_MIGRATE_TO_SYS, race->ptr,
+			      buf, NPAGES, NULL);
+		if (err)
+			race->err = err;
+	}
+	free(buf);
+	return NULL;
+}
+
+/* What the device has written must be there whereever the page is now. */
+MEMORY_TEST(race_of_device_stores_with_migration)
+{
+	double end = hmm_now() + RACE_SECONDS;
+	struct race race = {};
+	pthread_t thread;
+
+	race_start(migrate_loop);
+	while (race_goes_on(&race, end)) {
+		hmm_fill(self->data, SIZE);
+		memcpy(self->buf, self->data, SIZE);
+		test_request(WRITE, self->ptr, NPAGES);
+		test_device_sees_data();
+	}
+	race_end();
+	test_cpu_sees_data();
+}
+
+/* The same through another file, which hears of it by its mirror alone. */
+MEMORY_TEST(race_of_second_file_with_migration)
+{
+	double end = hmm_now() + RACE_SECONDS;
+	int fd = hmm_open(variant->unit);
+	struct race race = {};
+	pthread_t thread;
+
+	ASSERT_LE(0, fd);
+	race_start(migrate_loop);
+	while (race_goes_on(&race, end)) {
+		hmm_fill(self->data, SIZE);
+		memcpy(self->buf, self->data, SIZE);
+		test_request_by(fd, WRITE, self->ptr, NPAGES);
+		test_request_by(fd, READ, self->ptr, NPAGES);
+		ASSERT_EQ(0, memcmp(self->buf, self->data, SIZE));
+	}
+	race_end();
+	test_cpu_sees_data();
+	ASSERT_EQ(0, close(fd));
+}
+
+MEMORY_TEST(race_of_two_devices)
+{
+	double end = hmm_now() + RACE_SECONDS;
+	struct race race = {};
+	pthread_t thread;
+	int err;
+
+	race_start(migrate_loop);
+	while (race_goes_on(&race, end)) {
+		err = request_by(self->other, MIGRATE_TO_DEV, self->ptr,
+				 NPAGES);
+		ASSERT_TRUE(!err || err == -ENOENT);
+		test_request_by(self->other, READ, self->ptr, NPAGES);
+		ASSERT_EQ(0, memcmp(self->buf, self->data, SIZE));
+	}
+	race_end();
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(race_of_release_with_migration)
+{
+	double end = hmm_now() + RACE_SECONDS;
+	struct race race = {};
+	pthread_t thread;
+	int err;
+
+	race_start(migrate_loop);
+	while (race_goes_on(&race, end)) {
+		err = request(RELEASE, self->ptr, 1);
+		ASSERT_TRUE(!err || err == -EBUSY);
+	}
+	race_end();
+	test_cpu_sees_data();
+}
+
+/* Migrates for ever, in a process of its own. */
+static void migrate_in_child(unsigned int unit, char *ptr, int out)
+{
+	struct race race = { .ptr = ptr, .fd = hmm_open(unit) };
+	char *buf = malloc(SIZE);
+
+	if (race.fd < 0 || hmm_cmd(race.fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr,
+				   buf, NPAGES, NULL) ||
+	    write(out, "", 1) != 1)
+		_exit(1);
+	migrate_loop(&race);
+	_exit(2);
+}
+
+MEMORY_TEST(killed_while_migrating)
+{
+	int pipes[2];
+	char byte;
+
+	ASSERT_EQ(0, pipe(pipes));
+	for (unsigned int i = 0; i < 12; i++) {
+		pid_t pid = fork();
+
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			memset(self->ptr, i, SIZE);
+			migrate_in_child(variant->unit, self->ptr, pipes[1]);
+		}
+		ASSERT_EQ(1, read(pipes[0], &byte, 1));
+		usleep(700 * i);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		EXPECT_EQ(256 + SIGKILL, wait_child(pid));
+		ASSERT_EQ(0, device_pages_settled(self->fd, 0));
+	}
+	unpin(pipes);
+	test_cpu_sees_data();
+}
+
+MEMORY_TEST(exits_while_a_thread_migrates)
+{
+	for (unsigned int i = 0; i < 8; i++) {
+		pid_t pid = fork();
+
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct race race = { .ptr = self->ptr };
+			pthread_t thread;
+
+			memset(self->ptr, i, SIZE);
+			race.fd = hmm_open(variant->unit);
+			if (pthread_create(&thread, NULL, migrate_loop, &race))
+				_exit(1);
+			usleep(500 + 900 * i);
+			_exit(race.err ? 2 : 0);
+		}
+		EXPECT_EQ(0, wait_child(pid));
+		ASSERT_EQ(0, device_pages_settled(self->fd, 0));
+	}
+	test_cpu_sees_data();
+}
+
+/*
+ * The module goes and comes back, whatever has happened before
+ */
+
+/* What the boot line has for the module, as the module loader wants it. */
+static void module_params(char *params, size_t size)
+{
+	char line[4096] = "", *word, *next = line;
+	FILE *file = fopen("/proc/cmdline", "re");
+
+	params[0] = '\0';
+	if (file && !fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	if (file)
+		fclose(file);
+	while ((word = strsep(&next, "\n "))) {
+		size_t used = strlen(params);
+
+		if (!strncmp(word, MODULE ".", strlen(MODULE ".")))
+			snprintf(params + used, size - used, "%s ",
+				 word + strlen(MODULE "."));
+	}
+}
+
+static int module_reload(void)
+{
+	char params[512];
+	int fd, err = 0;
+
+	if (syscall(SYS_delete_module, MODULE, O_NONBLOCK))
+		return -errno;
+	module_params(params, sizeof(params));
+	fd = open("/modules/" MODULE ".ko", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, params, 0))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+enum end {
+	END_CLOSE,	/* of the file, the memory stays mapped */
+	END_EXIT,	/* with pages in the device */
+	END_CRASH,	/* the same, by a signal */
+	END_KILL,	/* half way through a migration */
+};
+
+static void use_and_end(unsigned int unit, enum end how, int out)
+{
+	char *ptr = mmap(NULL, SIZE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	char *data = malloc(SIZE), *buf = malloc(SIZE);
+	int fd = hmm_open(unit);
+
+	hmm_fill(data, SIZE);
+	memcpy(ptr, data, SIZE);
+	if (how == END_KILL) {
+		close(fd);
+		migrate_in_child(unit, ptr, out);
+	}
+	if (fd < 0 || hmm_cmd(fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf,
+			      NPAGES, NULL) ||
+	    device_pages(fd) != NPAGES)
+		_exit(1);
+	if (how == END_CRASH) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	} else if (how == END_CLOSE) {
+		close(fd);
+		/* While the memory is there, and then look at it */
+		if (module_reload() || memcmp(ptr, data, SIZE))
+			_exit(3);
+	}
+	_exit(0);
+}
+
+#define test_end(_unit, _end, _status) do {				      \
+	enum end _how = _end;						      \
+	int _pipes[2];							      \
+	char _byte;							      \
+	pid_t _pid;							      \
+									      \
+	ASSERT_EQ(0, pipe(_pipes));					      \
+	_pid = fork();							      \
+	ASSERT_LE(0, _pid);						      \
+	if (!_pid)							      \
+		use_and_end(_unit, _how, _pipes[1]);			      \
+	if (_how == END_KILL) {						      \
+		ASSERT_EQ(1, read(_pipes[0], &_byte, 1));		      \
+		usleep(5000);						      \
+		ASSERT_EQ(0, kill(_pid, SIGKILL));			      \
+	}								      \
+	ASSERT_EQ(_status, wait_child(_pid));				      \
+	unpin(_pipes);							      \
+	ASSERT_EQ(0, module_reload());					      \
+} while (0)
+
+/* No file of the device is open in these. */
+FIXTURE(module)
+{
+};
+
+FIXTURE_VARIANT(module)
+{
+	unsigned int unit;
+};
+
+FIXTURE_VARIANT_ADD(module, private) { .unit = 0, };
+FIXTURE_VARIANT_ADD(module, coherent) { .unit = 2, };
+
+FIXTURE_SETUP(module)
+{
+}
+
+FIXTURE_TEARDOWN(module)
+{
+}
+
+#define MODULE_TEST(_name) TEST_F_TIMEOUT(module, _name, SECONDS)
+
+/* A module that comes back must find all of its memory free. */
+MODULE_TEST(goes_after_a_close)
+{
+	test_end(variant->unit, END_CLOSE, 0);
+	test_end(variant->unit, END_EXIT, 0);
+}
+
+MODULE_TEST(goes_after_a_crash)
+{
+	test_end(variant->unit, END_CRASH, 256 + SIGSEGV);
+	test_end(variant->unit, END_EXIT, 0);
+}
+
+MODULE_TEST(goes_after_a_kill_while_migrating)
+{
+	test_end(variant->unit, END_KILL, 256 + SIGKILL);
+	test_end(variant->unit, END_EXIT, 0);
+}
+
+TEST_HARNESS_MAIN
