@@ -113,7 +113,8 @@ MODULE_PARM_DESC(spm_addr_dev1,
 /**
  * struct dmirror_slot - what the device knows of one page of its memory
  * @data: where a private page's data is
- * @context: whose request brought it here, see struct dmirror
+ * @context: whose request brought it here, see struct dmirror; 0 until it has
+ *	arrived
  */
 struct dmirror_slot {
 	struct page	*data;
@@ -316,7 +317,7 @@ static unsigned long dmirror_take_slot(struct dmirror_device *device,
 static struct page *dmirror_alloc(struct dmirror *dmirror)
 {
 	struct dmirror_device *device = dmirror->device;
-	struct dmirror_slot slot = { .context = dmirror->context };
+	struct dmirror_slot slot = {};
 	struct page *page;
 	unsigned long i;
 
@@ -471,6 +472,19 @@ static const struct dev_pagemap_ops dmirror_pagemap_ops = {
 };
 
 /*
+ * Has @context brought page @i, or for 0 anybody? A page on its way here can
+ * still be refused. Whoever moved it then would move what no process has.
+ */
+static bool dmirror_brought(const struct dmirror_device *device, u64 context,
+			    unsigned long i)
+{
+	u64 by = device->slots[i].context;
+
+	lockdep_assert_held(&device->lock);
+	return by && (!context || by == context);
+}
+
+/*
  * From page *@first on, the next that @context has brought, or for 0 anybody,
  * and others right behind it: their number, DMIRROR_PIECE at most.
  */
@@ -481,11 +495,10 @@ static unsigned long dmirror_next_run(struct dmirror_device *device,
 
 	spin_lock_irqsave(&device->lock, flags);
 	for_each_set_bit_from(*first, device->used, DMIRROR_PAGES)
-		if (!context || device->slots[*first].context == context)
+		if (dmirror_brought(device, context, *first))
 			break;
 	for (i = *first; i < DMIRROR_PAGES && n < DMIRROR_PIECE; i++, n++)
-		if (!test_bit(i, device->used) ||
-		    (context && device->slots[i].context != context))
+		if (!dmirror_brought(device, context, i))
 			break;
 	spin_unlock_irqrestore(&device->lock, flags);
 	return n;
@@ -1120,6 +1133,25 @@ static int dmirror_span_mapped(struct mm_struct *mm, unsigned long addr,
 	return err;
 }
 
+/* What has moved is here for good, between the second and the third step. */
+static void dmirror_arrived(struct dmirror *dmirror,
+			    const struct migrate_vma *args)
+{
+	struct dmirror_device *device = dmirror->device;
+	unsigned long flags, i;
+	struct page *page;
+
+	spin_lock_irqsave(&device->lock, flags);
+	for (i = 0; i < args->npages; i++) {
+		page = migrate_pfn_to_page(args->dst[i]);
+		if (!page || !dmirror_can_move(args->src[i]))
+			continue;
+		device->slots[page_to_pfn(page) - dmirror_first_pfn(device)]
+			.context = dmirror->context;
+	}
+	spin_unlock_irqrestore(&device->lock, flags);
+}
+
 /* The pages that have really moved, between the second and the third step. */
 static unsigned long dmirror_count_moved(const struct migrate_vma *args)
 {
@@ -1143,6 +1175,8 @@ static int dmirror_migrate(struct dmirror *dmirror, struct migrate_vma *args,
 	else
 		dmirror_copy_out(args);
 	migrate_vma_pages(args);
+	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM)
+		dmirror_arrived(dmirror, args);
 	*moved += dmirror_count_moved(args);
 	migrate_vma_finalize(args);
 	return 0;
