@@ -146,6 +146,7 @@ struct dmirror_device {
  * @mirror: of the opener's address space
  * @device: whose file it is
  * @context: a number that no other file has or had, not 0
+ * @fail_alloc: the next pages to migrate shall find no memory to go to
  * @mutex: taken by the callbacks; protects all below
  * @pt: the device page table, by page index of the address: value entries
  *	made by dmirror_pte()
@@ -160,6 +161,7 @@ struct dmirror {
 	struct hmm_mirror	mirror;
 	struct dmirror_device	*device;
 	u64			context;
+	atomic_t		fail_alloc;
 	struct mutex		mutex;	/* protects all below */
 	struct xarray		pt;
 	u64			faults;
@@ -1162,24 +1164,27 @@ static unsigned long dmirror_count_moved(const struct migrate_vma *args)
 	return moved;
 }
 
+/* -EAGAIN when there was no memory to go to, because FLAGS has asked for it. */
 static int dmirror_migrate(struct dmirror *dmirror, struct migrate_vma *args,
 			   u64 *moved)
 {
+	bool fail;
 	int err;
 
 	err = migrate_vma_setup(args);
 	if (err)
 		return err;
-	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM)
+	fail = atomic_xchg(&dmirror->fail_alloc, 0);
+	if (!fail && args->flags & MIGRATE_VMA_SELECT_SYSTEM)
 		dmirror_copy_in(dmirror, args);
-	else
+	else if (!fail)
 		dmirror_copy_out(args);
 	migrate_vma_pages(args);
 	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM)
 		dmirror_arrived(dmirror, args);
 	*moved += dmirror_count_moved(args);
 	migrate_vma_finalize(args);
-	return 0;
+	return fail ? -EAGAIN : 0;
 }
 
 /*
@@ -1224,10 +1229,10 @@ static int dmirror_migrate_span(struct dmirror_job *job,
 		long size = fatal_signal_pending(current) ? -EINTR :
 			    dmirror_migrate_piece(job, flags);
 
-		if (size < 0)
-			err = size;
-		else
+		if (size >= 0)
 			job->addr += size;
+		else if (size != -EAGAIN)
+			err = size;
 		cond_resched();
 	}
 	return err;
@@ -1324,6 +1329,18 @@ static int dmirror_empty(struct dmirror *dmirror, void *arg)
 	cmd->cpages = 0;
 	cmd->faults = 0;
 	return dmirror_evict(dmirror->device, 0) ? 0 : -EBUSY;
+}
+
+static int dmirror_set_flags(struct dmirror *dmirror, void *arg)
+{
+	struct hmm_dmirror_cmd *cmd = arg;
+
+	if (cmd->npages != HMM_DMIRROR_FLAG_FAIL_ALLOC)
+		return -EINVAL;
+	atomic_set(&dmirror->fail_alloc, 1);
+	cmd->cpages = 0;
+	cmd->faults = 0;
+	return 0;
 }
 
 /*
@@ -1570,6 +1587,9 @@ static const struct dmirror_request dmirror_requests[] = {
 	DMIRROR_CMD(EXCLUSIVE, dmirror_exclusive),
 	DMIRROR_CMD(CHECK_EXCLUSIVE, dmirror_check_exclusive),
 	DMIRROR_CMD(RELEASE, dmirror_empty),
+	DMIRROR_CMD(FLAGS, dmirror_set_flags),
+	/* Every fault of ours may drop the mmap lock */
+	DMIRROR_CMD(READ_UNLOCKED, dmirror_read),
 	{
 		.request = HMM_DMIRROR_COMPUTE,
 		.has_span = true,

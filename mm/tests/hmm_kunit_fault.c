@@ -304,7 +304,7 @@ static void requests_survive_ebusy(struct kunit *test)
 
 static void page_is_faulted_with_its_own_need(struct kunit *test)
 {
-	unsigned long zero = my_zero_pfn(0);
+	unsigned long zero = page_to_pfn(ZERO_PAGE(0));
 	unsigned long addr = hk_anon(test, 6);
 	struct hmm_range *range = hk_range(test, addr, 6);
 	static const u64 ask[] = {
@@ -385,7 +385,7 @@ static void unrequested_addresses_never_fail(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->pfns[0] & (HK_V | HK_W), HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_ERROR);
 	KUNIT_EXPECT_EQ(test, range->pfns[2], HK_ERROR);
-	KUNIT_EXPECT_EQ(test, range->pfns[3], hk_entry(my_zero_pfn(0), HK_V));
+	KUNIT_EXPECT_EQ(test, range->pfns[3], hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	KUNIT_EXPECT_EQ(test, range->pfns[4], HK_NONE);
 	KUNIT_EXPECT_EQ(test, range->pfns[5] & (HK_V | HK_W), HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 0);
@@ -581,7 +581,7 @@ static void write_over_zero_pages_is_one_call(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), HK_ZERO_PAGES);
 	for (i = 0; i < HK_ZERO_PAGES; i++)
-		zero += range->pfns[i] == hk_entry(my_zero_pfn(0), HK_V);
+		zero += range->pfns[i] == hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V);
 	KUNIT_EXPECT_EQ(test, zero, HK_ZERO_PAGES);
 	hk_expect_written(test, range);
 	hmm_range_unregister(range);
@@ -594,14 +594,14 @@ static void every_second_write_over_zero_pages_is_one_call(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2048);
 	hk_expect_every_second(test, range, 0);
-	KUNIT_EXPECT_EQ(test, range->pfns[2], hk_entry(my_zero_pfn(0), HK_V));
+	KUNIT_EXPECT_EQ(test, range->pfns[2], hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	hmm_range_unregister(range);
 	/* The same, with those between asking to be read. */
 	addr = hk_anon(test, 2048);
 	range = hk_range(test, addr, 2048);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2048);
 	hk_expect_every_second(test, range, HK_V);
-	KUNIT_EXPECT_EQ(test, range->pfns[2], hk_entry(my_zero_pfn(0), HK_V));
+	KUNIT_EXPECT_EQ(test, range->pfns[2], hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	hmm_range_unregister(range);
 }
 

@@ -146,7 +146,7 @@ static void page_of_a_shared_mapping(struct kunit *test)
 static void zero_page(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 1);
-	u64 zero = hk_entry(my_zero_pfn(addr), HK_V);
+	u64 zero = hk_entry(page_to_pfn(ZERO_PAGE(addr)), HK_V);
 	u64 entry;
 
 	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
@@ -155,7 +155,7 @@ static void zero_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, entry, zero);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
-	KUNIT_EXPECT_NE(test, hk_pfn(test, addr), my_zero_pfn(addr));
+	KUNIT_EXPECT_NE(test, hk_pfn(test, addr), page_to_pfn(ZERO_PAGE(addr)));
 }
 
 /* ------------------------------------------------------------- huge mappings */
