@@ -196,7 +196,7 @@ apply_hunk()
 commit()
 {
 	[ "$mode" = commit ] || return 0
-	git -C "$dir" add -A
+	git -C "$dir" add -A -f
 	git -C "$dir" commit -q -F <(cat "$@") ||
 		die "series/order: patch ${1##*/} changes nothing"
 }
