@@ -92,4 +92,3 @@ in_repo format-patch -q -M --zero-commit --no-signature --cover-letter \
 	"$(in_repo rev-list --max-parents=0 HEAD)..HEAD"
 mv -- "$out.new" "$out"
 say "the series for $(< "$base/version"): $count patches in $out"
-echo "$count passed, 0 failed, 0 skipped"

@@ -288,8 +288,7 @@ static struct page *dmirror_data(struct page *page)
 	if (!is_device_private_page(page))
 		return page;
 	device = dmirror_page_device(page);
-	return device->slots[page_to_pfn(page) -
-			     dmirror_first_pfn(device)].data;
+	return device->slots[page_to_pfn(page) - dmirror_first_pfn(device)].data;
 }
 
 /* Returns the number of a page that was free, DMIRROR_PAGES if none is. */
@@ -433,8 +432,7 @@ static void dmirror_copy_out(const struct migrate_vma *args)
 static enum migrate_vma_direction
 dmirror_select(const struct dmirror_device *device)
 {
-	return dmirror_is_private(device) ?
-		MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
+	return dmirror_is_private(device) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
 		MIGRATE_VMA_SELECT_DEVICE_COHERENT;
 }
 
@@ -633,8 +631,7 @@ static int dmirror_range_register(struct dmirror *dmirror,
 	range->flags = dmirror_flags;
 	range->values = dmirror_values;
 	range->default_flags = 0;
-	range->pfn_flags_mask = DMIRROR_VALID | DMIRROR_WRITE |
-				DMIRROR_PRIVATE;
+	range->pfn_flags_mask = DMIRROR_VALID | DMIRROR_WRITE | DMIRROR_PRIVATE;
 	range->pfn_shift = DMIRROR_PFN_SHIFT;
 	err = hmm_range_register(range, &dmirror->mirror);
 	if (!err)
@@ -651,8 +648,8 @@ static void dmirror_range_unregister(struct dmirror *dmirror,
 }
 
 /* Snapshots where @orders is given. Without the mutex. */
-static int dmirror_range_fault(struct dmirror *dmirror,
-			       struct hmm_range *range, u8 *orders)
+static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
+			       u8 *orders)
 {
 	struct mm_struct *mm = dmirror_mm(dmirror);
 	long want = (range->end - range->start) >> PAGE_SHIFT;
@@ -679,8 +676,8 @@ static int dmirror_range_fault(struct dmirror *dmirror,
  * With the mutex taken again after dmirror_range_fault(): 0 when what it read
  * can be used, -EAGAIN to fault once more, else the error that stays.
  */
-static int dmirror_range_check(struct dmirror *dmirror,
-			       struct hmm_range *range, int err)
+static int dmirror_range_check(struct dmirror *dmirror, struct hmm_range *range,
+			       int err)
 {
 	lockdep_assert_held(&dmirror->mutex);
 	if (!err && hmm_range_valid(range))
@@ -957,8 +954,8 @@ static void dmirror_digest(struct dmirror_digest *digest, const void *buf,
 	const u8 *end = buf + size;
 
 	for (; word < (const __le64 *)end; word++)
-		digest->checksum = (digest->checksum ^ le64_to_cpup(word)) *
-				   FNV64_PRIME;
+		digest->checksum =
+			(digest->checksum ^ le64_to_cpup(word)) * FNV64_PRIME;
 	for (; byte < end; byte++) {
 		bool in_word = !dmirror_is_space(*byte);
 
@@ -1226,7 +1223,8 @@ static int dmirror_migrate_span(struct dmirror_job *job,
 				      job->end);
 
 	while (!err && job->addr < job->end) {
-		long size = fatal_signal_pending(current) ? -EINTR :
+		long size = fatal_signal_pending(current) ?
+				    -EINTR :
 			    dmirror_migrate_piece(job, flags);
 
 		if (size >= 0)
@@ -1434,10 +1432,10 @@ static int dmirror_map_exclusive(struct dmirror_job *job,
 	mutex_lock(&dmirror->mutex);
 	err = claim->lost ? -EAGAIN : 0;
 	for (; !err && index < claim->end >> PAGE_SHIFT; index++, pages++)
-		err = xa_err(xa_store(&dmirror->pt, index,
+		err = xa_err(xa_store(
+			&dmirror->pt, index,
 				      dmirror_pte(page_to_pfn(*pages),
-						  DMIRROR_PTE_WRITE |
-						  DMIRROR_PTE_EXCLUSIVE),
+				    DMIRROR_PTE_WRITE | DMIRROR_PTE_EXCLUSIVE),
 				      GFP_ATOMIC));
 	if (!err)
 		dmirror_copy_pages(job, claim->end);
@@ -1648,8 +1646,8 @@ static long dmirror_ioctl(struct file *file, unsigned int cmd,
 	if (copy_from_user(&arg, user, _IOC_SIZE(cmd)))
 		return -EFAULT;
 	if (request->has_span &&
-	    !dmirror_span_ok(arg.addr, *(u64 *)((void *)&arg +
-						request->npages)))
+	    !dmirror_span_ok(arg.addr,
+			     *(u64 *)((void *)&arg + request->npages)))
 		return -EINVAL;
 	err = request->handler(dmirror, &arg);
 	if (err)
@@ -1697,8 +1695,8 @@ static int dmirror_open(struct inode *inode, struct file *file)
 	if (!dmirror)
 		return -ENOMEM;
 	/* The misc device has left itself there */
-	dmirror->device = container_of(file->private_data,
-				       struct dmirror_device, misc);
+	dmirror->device =
+		container_of(file->private_data, struct dmirror_device, misc);
 	dmirror->context = atomic64_inc_return(&contexts);
 	mutex_init(&dmirror->mutex);
 	xa_init(&dmirror->pt);
@@ -1775,8 +1773,7 @@ static int dmirror_find_private(struct dev_pagemap *pagemap)
 static void dmirror_release_memory(struct dmirror_device *device)
 {
 	if (dmirror_is_private(device))
-		release_mem_region(device->pagemap.range.start,
-				   DMIRROR_MEMORY);
+		release_mem_region(device->pagemap.range.start, DMIRROR_MEMORY);
 	kvfree(device->slots);
 }
 
@@ -1794,8 +1791,8 @@ static int dmirror_add_memory(struct dmirror_device *device, unsigned long spm)
 	pagemap->nr_range = 1;
 	pagemap->ops = &dmirror_pagemap_ops;
 	pagemap->owner = device;
-	device->slots = kvcalloc(DMIRROR_PAGES, sizeof(*device->slots),
-				 GFP_KERNEL);
+	device->slots =
+		kvcalloc(DMIRROR_PAGES, sizeof(*device->slots), GFP_KERNEL);
 	if (!device->slots)
 		return -ENOMEM;
 	if (!spm)
@@ -1832,7 +1829,7 @@ static int dmirror_add_device(const char *name, unsigned long spm)
 	err = dmirror_add_memory(device, spm);
 	if (err)
 		return err;
-	device->misc = (struct miscdevice) {
+	device->misc = (struct miscdevice){
 		.minor = MISC_DYNAMIC_MINOR,
 		.name = name,
 		.fops = &dmirror_fops,
@@ -1863,8 +1860,7 @@ static bool dmirror_spm_ok(void)
 	unsigned long high = max(spm_addr_dev0, spm_addr_dev1);
 
 	return IS_ALIGNED(low | high, memremap_compat_align()) &&
-	       high - low >= DMIRROR_MEMORY &&
-	       high + DMIRROR_MEMORY > high;
+	       high - low >= DMIRROR_MEMORY && high + DMIRROR_MEMORY > high;
 }
 
 static int __init dmirror_init(void)
