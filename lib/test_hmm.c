@@ -433,7 +433,7 @@ static enum migrate_vma_direction
 dmirror_select(const struct dmirror_device *device)
 {
 	return dmirror_is_private(device) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
-		MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+					    MIGRATE_VMA_SELECT_DEVICE_COHERENT;
 }
 
 /*
@@ -773,7 +773,9 @@ static int dmirror_lock_piece(struct dmirror_job *job, unsigned long end)
 {
 	u64 pfns[DMIRROR_PIECE];
 	struct hmm_range range = {
-		.start = job->addr, .end = end, .pfns = pfns,
+		.start = job->addr,
+		.end = end,
+		.pfns = pfns,
 	};
 	struct dmirror *dmirror = job->dmirror;
 	u64 asked, home = 0;
@@ -1223,8 +1225,7 @@ static int dmirror_migrate_span(struct dmirror_job *job,
 				      job->end);
 
 	while (!err && job->addr < job->end) {
-		long size = fatal_signal_pending(current) ?
-				    -EINTR :
+		long size = fatal_signal_pending(current) ? -EINTR :
 			    dmirror_migrate_piece(job, flags);
 
 		if (size >= 0)
@@ -1261,7 +1262,9 @@ static int dmirror_lock_own(struct dmirror_job *job, unsigned long end)
 {
 	u64 pfns[DMIRROR_PIECE] = {};
 	struct hmm_range range = {
-		.start = job->addr, .end = end, .pfns = pfns,
+		.start = job->addr,
+		.end = end,
+		.pfns = pfns,
 	};
 	unsigned long i, n = (end - job->addr) >> PAGE_SHIFT;
 	struct dmirror *dmirror = job->dmirror;
@@ -1369,7 +1372,9 @@ static int dmirror_claim_settle(struct dmirror *dmirror,
 {
 	u64 unused = 0;
 	struct hmm_range range = {
-		.start = claim->start, .end = claim->end, .pfns = &unused,
+		.start = claim->start,
+		.end = claim->end,
+		.pfns = &unused,
 	};
 	int err;
 
@@ -1432,10 +1437,10 @@ static int dmirror_map_exclusive(struct dmirror_job *job,
 	mutex_lock(&dmirror->mutex);
 	err = claim->lost ? -EAGAIN : 0;
 	for (; !err && index < claim->end >> PAGE_SHIFT; index++, pages++)
-		err = xa_err(xa_store(
-			&dmirror->pt, index,
+		err = xa_err(xa_store(&dmirror->pt, index,
 				      dmirror_pte(page_to_pfn(*pages),
-				    DMIRROR_PTE_WRITE | DMIRROR_PTE_EXCLUSIVE),
+						  DMIRROR_PTE_WRITE |
+						  DMIRROR_PTE_EXCLUSIVE),
 				      GFP_ATOMIC));
 	if (!err)
 		dmirror_copy_pages(job, claim->end);

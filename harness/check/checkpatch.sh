@@ -10,6 +10,8 @@ set -euo pipefail
 # EMBEDDED_FILENAME: mm/Kconfig has to name mm/Kconfig.hmm to source it.
 readonly IGNORE=MISSING_SIGN_OFF,FILE_PATH_CHANGES,EMBEDDED_FILENAME
 
+# Beside a .git checkpatch would ask a script for licences that wants more.
+cd "$TREE"
 for patch in "$BASE"/series/*.patch; do
 	case ${patch##*/} in
 	0000-*) continue ;;

@@ -392,9 +392,8 @@ static u64 hk_look_in(struct kunit *test, unsigned long addr,
 	/* Entry 0 asks nothing; in a snapshot nobody does. */
 	range->pfns[0] = 0;
 	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
-	KUNIT_EXPECT_EQ(
-		test, hk_fault(test, range, snapshot ? HMM_FAULT_SNAPSHOT : 0),
-		1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range,
+				       snapshot ? HMM_FAULT_SNAPSHOT : 0), 1);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
 	entry = hk_decode(range, range->pfns[0]);
 	hmm_range_unregister(range);
@@ -740,9 +739,10 @@ struct file *hk_shmem_file(struct kunit *test, unsigned long len)
 
 struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr)
 {
-	return hk_keep_file(
-		test, hugetlb_file_setup(HUGETLB_ANON_FILE, nr * PMD_SIZE,
-					 VM_NORESERVE, HUGETLB_ANONHUGE_INODE,
+	return hk_keep_file(test,
+			    hugetlb_file_setup(HUGETLB_ANON_FILE, nr * PMD_SIZE,
+					       VM_NORESERVE,
+					       HUGETLB_ANONHUGE_INODE,
 					       PMD_SHIFT));
 }
 
@@ -982,8 +982,9 @@ struct hk_child *hk_fork(struct kunit *test)
 	init_completion(&child->gone);
 	pid = kernel_clone(&args);
 	KUNIT_ASSERT_GT(test, pid, 0);
-	KUNIT_ASSERT_EQ(
-		test, kunit_add_action_or_reset(test, hk_child_end, child), 0);
+	KUNIT_ASSERT_EQ(test,
+			kunit_add_action_or_reset(test, hk_child_end, child),
+			0);
 	return child;
 }
 
@@ -1378,7 +1379,7 @@ static void hk_expect_round_trip(struct kunit *test,
 	KUNIT_EXPECT_EQ(test, entry, hmm_device_entry_from_page(range, page));
 	KUNIT_EXPECT_EQ(test, entry,
 			((u64)pfn << encoding->shift) |
-				     encoding->flags[HMM_PFN_VALID]);
+				encoding->flags[HMM_PFN_VALID]);
 	/* Whatever else the entry says. */
 	entry |= encoding->flags[HMM_PFN_WRITE];
 	entry |= encoding->flags[HMM_PFN_DEVICE_PRIVATE];

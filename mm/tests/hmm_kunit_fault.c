@@ -680,8 +680,9 @@ static unsigned long hk_huge_zero(struct kunit *test, unsigned long nr)
 
 	for (i = 0; i < nr; i++) {
 		hk_read(test, addr + i * PMD_SIZE, 1);
-		KUNIT_ASSERT_TRUE(test, is_huge_zero_pmd(*hk_pmd(
-						hk->mm, addr + i * PMD_SIZE)));
+		KUNIT_ASSERT_TRUE(test,
+				  is_huge_zero_pmd(*hk_pmd(hk->mm, addr +
+							   i * PMD_SIZE)));
 	}
 	return addr;
 }
@@ -728,8 +729,8 @@ static unsigned long hk_shared_thp(struct kunit *test, unsigned long nr,
 
 	for (i = 0; i < nr; i++) {
 		hk_write(test, addr + i * PMD_SIZE, 1);
-		KUNIT_ASSERT_TRUE(test, pmd_trans_huge(*hk_pmd(
-						hk->mm, addr + i * PMD_SIZE)));
+		KUNIT_ASSERT_TRUE(test, pmd_trans_huge(*hk_pmd(hk->mm, addr +
+							       i * PMD_SIZE)));
 	}
 	*child = hk_fork(test);
 	return addr;

@@ -407,9 +407,8 @@ static void nonblockable_that_nobody_refuses_is_balanced(struct kunit *test)
 	struct mmu_notifier_range update;
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
-	KUNIT_ASSERT_EQ(
-		test, hk_start_nonblock(test, &update, addr, addr + PAGE_SIZE),
-		0);
+	KUNIT_ASSERT_EQ(test, hk_start_nonblock(test, &update, addr,
+						addr + PAGE_SIZE), 0);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
 	mmu_notifier_invalidate_range_end(&update);
@@ -522,9 +521,8 @@ static void failed_list_subscriber_ends_the_interval_tree(struct kunit *test)
 	interval = hk_foreign_interval(test, addr, PAGE_SIZE);
 	list = hk_foreign_list(test);
 	list->say_nonblock = -EAGAIN;
-	KUNIT_EXPECT_EQ(
-		test, hk_start_nonblock(test, &update, addr, addr + PAGE_SIZE),
-		-EAGAIN);
+	KUNIT_EXPECT_EQ(test, hk_start_nonblock(test, &update, addr,
+						addr + PAGE_SIZE), -EAGAIN);
 	KUNIT_EXPECT_EQ(test, atomic_read(&interval->calls), 1);
 	reader->interval = &interval->interval;
 	thread = hk_run(test, hk_reader_fn, reader);
@@ -930,9 +928,8 @@ static void range_is_marked_before_the_mirror_is_called(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 3);
 	hk_invalidate(test, addr + PAGE_SIZE, addr + 2 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 3);
-	KUNIT_ASSERT_EQ(
-		test, hk_start_nonblock(test, &update, addr, addr + PAGE_SIZE),
-		0);
+	KUNIT_ASSERT_EQ(test, hk_start_nonblock(test, &update, addr,
+						addr + PAGE_SIZE), 0);
 	mmu_notifier_invalidate_range_end(&update);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&other->calls), 2);

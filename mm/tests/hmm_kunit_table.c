@@ -502,8 +502,8 @@ static void pfn_mapping(struct kunit *test)
 
 	hf->vm_flags = VM_PFNMAP;
 	addr = hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
-	KUNIT_ASSERT_EQ(
-		test, vmf_insert_pfn(hf->vma, addr, page_to_pfn(hf->pages[0])),
+	KUNIT_ASSERT_EQ(test, vmf_insert_pfn(hf->vma, addr,
+					     page_to_pfn(hf->pages[0])),
 			VM_FAULT_NOPAGE);
 	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_SPECIAL);
 	hk_expect_refusal(test, addr);
@@ -646,8 +646,9 @@ static struct hk_devmem *hk_devmem(struct kunit *test, void *owner)
 	mem->next = PHYS_PFN(mem->res->start);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, memremap_pages(&mem->pgmap,
 							  numa_mem_id()));
-	KUNIT_ASSERT_EQ(
-		test, kunit_add_action_or_reset(test, hk_devmem_drop, mem), 0);
+	KUNIT_ASSERT_EQ(test,
+			kunit_add_action_or_reset(test, hk_devmem_drop, mem),
+			0);
 	return mem;
 }
 

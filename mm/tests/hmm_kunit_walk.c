@@ -286,11 +286,11 @@ static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
 			len = 1 + prandom_u32_state(&arena->rnd) % len;
 		range->start = first + from * PAGE_SIZE;
 		range->end = range->start + len * PAGE_SIZE;
-		KUNIT_EXPECT_EQ(test, hmm_range_register(range,
-							 &hk->dev->mirror), 0);
 		KUNIT_EXPECT_EQ(test,
-				hk_fault_orders(test, range,
-						HMM_FAULT_SNAPSHOT, orders),
+				hmm_range_register(range, &hk->dev->mirror), 0);
+		KUNIT_EXPECT_EQ(test,
+				hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+						orders),
 				len);
 		hk_arena_compare(test, range, orders);
 		hmm_range_unregister(range);
@@ -385,13 +385,10 @@ static void order_of_a_split_huge_page_is_0(struct kunit *test)
 	u8 orders[3] = { 0xee, 0xee, 0xee };
 
 	hk_write(test, addr, 1);
-	KUNIT_ASSERT_EQ(test,
-			do_madvise(hk->mm, addr + PAGE_SIZE, PAGE_SIZE,
-				   MADV_DONTNEED),
-			0);
-	KUNIT_EXPECT_EQ(
-		test, hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT, orders),
-		3);
+	KUNIT_ASSERT_EQ(test, do_madvise(hk->mm, addr + PAGE_SIZE, PAGE_SIZE,
+					 MADV_DONTNEED), 0);
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+					      orders), 3);
 	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_NONE);
 	KUNIT_EXPECT_EQ(test, orders[0], 0);
 	KUNIT_EXPECT_EQ(test, orders[2], 0);
@@ -486,9 +483,8 @@ static void interval_api_sees_the_same_of_anything(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, pfns);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
 			HK_ARENA_PAGES);
-	KUNIT_EXPECT_EQ(
-		test,
-		hk_interval_fault(test, range->start, range->end, pfns, 0), 0);
+	KUNIT_EXPECT_EQ(test, hk_interval_fault(test, range->start, range->end,
+						pfns, 0), 0);
 	hk_expect_agree(test, range, pfns);
 	hmm_range_unregister(range);
 	hk_arena_end(test, arena);
@@ -507,14 +503,14 @@ static void interval_api_gets_the_same_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), n);
 	KUNIT_EXPECT_EQ(test,
 			hk_interval_fault(test, range->start, range->end, pfns,
-						HMM_INTERVAL_PFN_REQ_FAULT),
+					  HMM_INTERVAL_PFN_REQ_FAULT),
 			0);
 	hk_expect_agree(test, range, pfns);
 	/* Theirs first, ours after it; and it is seen by our range. */
 	KUNIT_EXPECT_EQ(test,
 			hk_interval_fault(test, range->start, range->end, pfns,
-						HMM_INTERVAL_PFN_REQ_FAULT |
-						HMM_INTERVAL_PFN_REQ_WRITE),
+					  HMM_INTERVAL_PFN_REQ_FAULT |
+						  HMM_INTERVAL_PFN_REQ_WRITE),
 			0);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	hk_request(range, HK_V | HK_W);

@@ -465,8 +465,8 @@ static const struct step steps[] = {
 	{ "left the kernel's image alone", "%llu words, no fault",
 	  TABLE_KEPT, compute_image },
 };
-/* clang-format on */
 
+/* clang-format on */
 static void check_table(struct demo *d, enum table want,
 			const struct hmm_dmirror_stats *delta)
 {

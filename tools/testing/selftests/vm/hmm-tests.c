@@ -1776,8 +1776,10 @@ static uint64_t storm_rounds(const struct storm *storm)
 static int storm_start(struct storm *storm, struct rig *r,
 		       int (*round)(struct storm *storm, uint64_t k))
 {
-	*storm = (struct storm) {
-		.r = r, .round = round, .end = hmm_now() + STORM_SECONDS,
+	*storm = (struct storm){
+		.r = r,
+		.round = round,
+		.end = hmm_now() + STORM_SECONDS,
 	};
 	return -pthread_create(&storm->thread, NULL, storm_loop, storm);
 }
@@ -2000,7 +2002,7 @@ RACE_TEST(contexts_come_and_go)
 		ASSERT_LE(0, fd);
 		ASSERT_EQ(0, hmm_cmd(fd,
 				     k & 2 ? HMM_DMIRROR_READ :
-						 HMM_DMIRROR_SNAPSHOT,
+					     HMM_DMIRROR_SNAPSHOT,
 				     self->r.ptr, self->r.buf, 64, NULL));
 		ASSERT_EQ(0, close(fd));
 	}
