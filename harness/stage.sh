@@ -80,6 +80,16 @@ hunk_files()
 	done
 }
 
+# our_paths: where ours go; some of the base's own stand there.
+our_paths()
+{
+	local file
+
+	ours | while read -r file; do
+		path_in_tree "$file"
+	done
+}
+
 # The stock files that will change.
 start()
 {
@@ -87,7 +97,8 @@ start()
 
 	rm -rf -- "$dir"
 	mkdir -p "$dir"
-	{ move_list; hunk_files; echo MAINTAINERS; } | sort -u > "$base/from"
+	{ move_list; hunk_files; our_paths; echo MAINTAINERS; } | sort -u \
+		> "$base/from"
 	while read -r path; do
 		[ ! -f "$pristine/$path" ] ||
 			(cd "$pristine" && cp -p --parents -- "$path" "$dir")
