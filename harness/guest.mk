@@ -25,10 +25,16 @@ $(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
 # ours, whose UAPI they take from the pristine source as well.
 STOCK_TESTS := stock-hmm-tests
 
+STOCK_DIR := $(BASE)/pristine/tools/testing/selftests/mm
+
+# With the helpers that their Makefile links to each test.
 $(GUEST)/bin/stock-hmm-tests: $(BASE)/version
 	@mkdir -p $(@D)
-	@$(GUEST_CC) -O2 -g -static -pthread -D_GNU_SOURCE= -I$(BASE)/pristine \
-		$(BASE)/pristine/tools/testing/selftests/mm/hmm-tests.c -o $@
+	@cd $(STOCK_DIR) && $(GUEST_CC) -O2 -g -w -static -pthread \
+		-D_GNU_SOURCE= -I$(BASE)/pristine \
+		-I$(BASE)/pristine/tools/testing/selftests \
+		-I$(BASE)/pristine/tools/include/uapi hmm-tests.c \
+		$$(sed -n 's/^$$(TEST_GEN_FILES): *//p' Makefile) -o $@
 
 $(GUEST)/init: $(HARNESS)/guest/init.c
 	@mkdir -p $(@D)
