@@ -20,6 +20,7 @@ include $(HARNESS)/base.mk
 include $(HARNESS)/kernel.mk
 include $(HARNESS)/guest.mk
 include $(HARNESS)/test.mk
+include $(HARNESS)/bench.mk
 
 .PHONY: clean
 clean:

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Sees to it that the Debian packages are there that the harness needs. As
-# root it installs what is missing; else it says how to, and stops.
+#	packages.sh LOG VERB
+#
+# Sees to it that the Debian packages are there that the harness needs for a
+# verb. As root it installs what is missing; else it says how to, and stops.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
@@ -28,9 +30,15 @@ shellcheck	make check
 xz-utils	the source package
 '
 
+# The same, for one verb only.
+readonly BENCH_PACKAGES='
+gnuplot-nox	the plots
+'
+
 wanted()
 {
 	awk 'NF { print $1 }' <<< "$PACKAGES"
+	[ "$verb" != bench ] || awk 'NF { print $1 }' <<< "$BENCH_PACKAGES"
 }
 
 # missing: the wanted packages that are not installed.
@@ -68,7 +76,8 @@ if [ "${1-}" = --install ]; then
 	install "$@"
 	exit
 fi
-[ $# -eq 1 ] || die "usage: packages.sh LOG"
+[ $# -eq 2 ] || die "usage: packages.sh LOG VERB"
+verb=$2
 type dpkg-query apt-get > /dev/null 2>&1 ||
 	die "this needs a Debian machine (dpkg, apt-get)"
 mapfile -t packages < <(missing)
