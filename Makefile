@@ -13,6 +13,8 @@ Heterogeneous memory management for the kernel: mirrors.
   make run                 boot a guest and show a device that uses a living
                            process's memory
   make test                all tests; ONLY=name runs one suite or test
+  make bench               count what it costs, beside the kernel's own API;
+                           ONLY=name counts rows with that in their name
   make guest CMD='...'     boot, run the command, end with its status;
                            FILES='a b' are copied into its directory first
   make shell               boot and give a prompt
@@ -38,8 +40,8 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 4 not built. Downloads and ccache: $(CACHE)
 endef
 
-VERBS := run test guest shell modules kernel tree base config check series \
-	series-check users clean
+VERBS := run test bench guest shell modules kernel tree base config check \
+	series series-check users clean
 
 .PHONY: help $(VERBS) $(VERBS:%=%.work)
 # One verb after the other; each runs its jobs in parallel.

@@ -55,23 +55,37 @@ output_port()
 	fi
 }
 
+# HMM_CPUS=counted: one CPU, which takes a nanosecond for each instruction.
 # shellcheck disable=SC2054 # commas that are meant
-qemu_line()
+cpus()
 {
-	qemu=(
-		qemu-system-x86_64 -nodefaults -no-user-config -display none
-		-M q35 -smp 2,sockets=2 -m 5G -no-reboot
+	if [ "${HMM_CPUS-}" = counted ]; then
+		qemu+=(-accel tcg,thread=single -icount shift=0,sleep=off
+		       -cpu max,la57=off -smp 1)
+		return
+	fi
+	qemu+=(
+		-smp 2,sockets=2
 		-object memory-backend-ram,id=node0,size=2560M
 		-object memory-backend-ram,id=node1,size=2560M
 		-numa node,nodeid=0,cpus=0,memdev=node0
 		-numa node,nodeid=1,cpus=1,memdev=node1
-		-kernel "$image" -initrd "$initrd" -append "$(boot_line "$@")"
 	)
 	if [ "$ACCEL" = tcg ]; then
 		qemu+=(-accel tcg,thread=multi -cpu max,la57=off)
 	else
 		qemu+=(-accel "$ACCEL" -cpu host)
 	fi
+}
+
+qemu_line()
+{
+	qemu=(
+		qemu-system-x86_64 -nodefaults -no-user-config -display none
+		-M q35 -m 5G -no-reboot
+		-kernel "$image" -initrd "$initrd" -append "$(boot_line "$@")"
+	)
+	cpus
 	# In this order: ttyS0, ttyS1, ttyS2.
 	file console serial.log
 	file result result

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	guest.sh run|test|guest|shell
+#	guest.sh run|test|guest|shell|count|wall
 #
 # What a verb wants of the guest: writes the list that PID 1 works off, boots,
 # and ends with what the verdict says. Everything that is known of the run is
@@ -12,7 +12,7 @@ set -euo pipefail
 
 readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
 
-[ $# -eq 1 ] || die "usage: guest.sh run|test|guest|shell"
+[ $# -eq 1 ] || die "usage: guest.sh run|test|guest|shell|count|wall"
 verb=$1
 
 # What the kernel is told besides the usual, and what goes into the guest.
@@ -88,6 +88,13 @@ job_test()
 	"$HARNESS/host-suites.sh"
 }
 
+# The two boots of `make bench`, see bench.sh. What is not measured stays away.
+job_bench()
+{
+	append+=(kunit.enable=0 nokaslr dma_debug=off)
+	job "live bench exec hmm-bench $verb ${ONLY-}"
+}
+
 # Debug kernels on an emulated CPU are slow; TIMEOUT overrides this.
 time_limit()
 {
@@ -95,7 +102,7 @@ time_limit()
 
 	case $verb in
 	shell) limit=86400 ;;
-	test) limit=900 ;;
+	test | count | wall) limit=900 ;;
 	*) limit=300 ;;
 	esac
 	[ "$FLAVOUR" = plain ] || limit=$((limit * 3))
@@ -119,7 +126,7 @@ boot()
 	local show=show
 
 	case $verb in
-	test) show=quiet ;;
+	test | count | wall) show=quiet ;;
 	shell) show=terminal ;;
 	esac
 	"$HARNESS/boot.sh" "$show" "$(time_limit)" "$IMAGE" \
@@ -130,7 +137,10 @@ judge()
 {
 	local mode=$verb
 
-	[ "$verb" != shell ] || mode="tty"
+	case $verb in
+	shell) mode="tty" ;;
+	count | wall) mode=run ;;
+	esac
 	# Where the output is the command's own, ours must not mix with it.
 	if [ "$verb" = test ]; then
 		"$HARNESS/verdict.sh" "$RESULTS" "$mode"
@@ -148,6 +158,7 @@ main()
 	test) job_test ;;
 	guest) job_guest ;;
 	shell) job_shell ;;
+	count | wall) job_bench ;;
 	*) die "no such verb: $verb" ;;
 	esac
 	pack

@@ -22,6 +22,7 @@ include $(HARNESS)/guest.mk
 include $(HARNESS)/test.mk
 include $(HARNESS)/series.mk
 include $(HARNESS)/check.mk
+include $(HARNESS)/bench.mk
 
 .PHONY: clean
 clean:

@@ -28,6 +28,9 @@ xz-utils	the source package
 '
 
 # What only some verbs need.
+readonly BENCH_PACKAGES='
+gnuplot-nox	make bench: the plots
+'
 readonly SERIES_PACKAGES='
 git		make series
 '
@@ -48,6 +51,7 @@ wanted()
 	local packages=$PACKAGES
 
 	case $1 in
+	bench)			packages+=$BENCH_PACKAGES ;;
 	series | series-check)	packages+=$SERIES_PACKAGES ;;
 	check)			packages+=$CHECK_PACKAGES ;;
 	esac

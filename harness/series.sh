@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	series.sh BASE OVERLAY		(with TOP, HARNESS and SERIES set)
+#	series.sh BASE OVERLAY		(with TOP, HARNESS, SERIES, RESULTS set)
 #
 # Writes the series for this base as mail to BASE/series: a cover letter and a
 # patch for each line of series/order that `git am` takes. They are from whom
-# git knows as the one at work; nobody's Signed-off-by is written. With
-# BASE/bench.tsv, from `make bench`, the cover letter has its figures.
+# git knows as the one at work; nobody's Signed-off-by is written. The cover
+# letter has the figures of `make bench`.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
@@ -43,16 +43,29 @@ set_date()
 	export GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date
 }
 
-# figures: what bench.tsv has, as a table.
+# figures: of what was counted, ours and what the interval API takes. A count
+# of this build comes before the one that is kept with the series.
 figures()
 {
-	if [ -s "$base/bench.tsv" ]; then
-		echo "Instructions, ours beside the stock walker's (make bench):"
-		echo
-		column -t -s $'\t' -o '  ' "$base/bench.tsv" | sed 's/^/  /'
-	else
+	local tsv
+
+	for tsv in "$RESULTS/bench.tsv" "$SERIES/bench.tsv"; do
+		[ ! -s "$tsv" ] || break
+	done
+	if [ ! -s "$tsv" ]; then
 		echo "(No figures: 'make bench' was not run on this base.)"
+		return
 	fi
+	awk -F '\t' '
+		BEGIN { form = "  %-46s %8s %8s\n" }
+		file == "rows" { if (!/^(#|$)/) text[$1] = $4; next }
+		FNR == 1 {
+			print "Instructions a page, or a call (make bench):\n"
+			printf form, "", "mirrors", "interval"
+			next
+		}
+		$1 in text { printf form, text[$1], $2, $4 }' \
+		file=rows "$HARNESS/bench/rows" file=counts "$tsv"
 }
 
 # The cover letter: subject, empty line, text.

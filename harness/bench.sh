@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	bench.sh
+#
+# Counts instructions in one boot and measures time in another, then says which
+# rows of bench/rows are within their bound. $RESULTS gets bench.tsv, plots, and
+# all that is known of each boot. Time is for people: only counts can fail.
+# ONLY=NAME counts the rows with NAME in theirs, and no more.
+
+set -euo pipefail
+. "${0%/*}/lib.sh"
+
+readonly ROWS=$HARNESS/bench/rows
+readonly TEST_FAILED=1
+
+case ${ONLY-} in
+*[!A-Za-z0-9-]*) die "ONLY=$ONLY is no part of the name of a row" ;;
+esac
+
+# guest VERB: boot, with a folder of its own; what was printed, in $out.
+guest()
+{
+	out=$RESULTS/$1/output.log
+	RESULTS=$RESULTS/$1 "$HARNESS/guest.sh" "$1"
+}
+
+# only_rows: those that were asked for.
+only_rows()
+{
+	awk -F '\t' -v only="${ONLY-}" '!/^(#|$)/ && index($1, only)' "$ROWS"
+}
+
+count()
+{
+	only_rows > "$RESULTS/rows"
+	[ -s "$RESULTS/rows" ] || {
+		say "ONLY=$ONLY names no row"
+		exit "$TEST_FAILED"
+	}
+	HMM_CPUS=counted guest count || return
+	awk -f "$HARNESS/bench/table.awk" -v tsv="$RESULTS/bench.tsv" \
+		file=rows "$RESULTS/rows" file=counts "$out"
+}
+
+wall()
+{
+	guest wall || return
+	awk -f "$HARNESS/bench/wall.awk" file=rows "$RESULTS/rows" \
+		file=output "$out"
+	grep '^load' "$out" > "$RESULTS/load.tsv"
+}
+
+plot()
+{
+	(cd "$RESULTS" && gnuplot "$HARNESS/bench/plot.gp") ||
+		die "gnuplot failed on $RESULTS/bench.tsv"
+	say "plots: $RESULTS/{size,ranges,load}.svg"
+}
+
+main()
+{
+	local status=0
+
+	rm -rf -- "$RESULTS"
+	mkdir -p "$RESULTS" || die "cannot write $RESULTS"
+	count || status=$?
+	say "counts: $RESULTS/bench.tsv"
+	if [ -z "${ONLY-}" ] && [ "$status" -le "$TEST_FAILED" ]; then
+		wall || status=$?
+		plot
+	fi
+	exit "$status"
+}
+
+main

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+# Draws bench.tsv and load.tsv of the current directory.
+
+set terminal svg size 800,500 background "white"
+set datafile separator "\t"
+set datafile missing "-"
+set grid
+set key top left
+
+# Columns of bench.tsv: 1 row, 2 ours, 4 stock, 5 limit. The last part of the
+# row's name is the number that is plotted against.
+rows(name) = "< grep '^" . name . "-[0-9]' bench.tsv | sed 's/^" . name . "-//' | sort -n"
+
+set logscale xy
+set output "size.svg"
+set title "Reading a range: instructions a page"
+set xlabel "pages in the range"
+set ylabel "instructions a page"
+set key top right
+plot rows("size") using 1:($4/$1) with linespoints title "interval API", \
+     "" using 1:($2/$1) with linespoints title "mirror API", \
+     "" using 1:($5/$1) with linespoints title "bare walk and copy", \
+     "" using 1:($6/$1) with linespoints title "pin\\_user\\_pages\\_fast"
+
+unset logscale y
+set yrange [0:*]
+set output "ranges.svg"
+set title "Many ranges in one address space: instructions"
+set xlabel "ranges registered"
+set ylabel "instructions"
+set key top left
+plot rows("take-ranges") using 1:4 with linespoints \
+	title "interval API: take, fault, drop a page", \
+     "" using 1:2 with linespoints title "mirror API: the same", \
+     rows("invalidate-ranges") using 1:4 with linespoints \
+	title "interval API: invalidate a page", \
+     "" using 1:2 with linespoints title "mirror API: the same"
+
+unset logscale
+set logscale y
+set yrange [*:*]
+set output "load.svg"
+set title "A device's fault while threads unmap unrelated memory"
+set xlabel "threads"
+set ylabel "microseconds"
+set xtics 1
+side(name) = "< grep '" . name . "' load.tsv"
+plot side("stock") using 2:4 with linespoints title "interval API, median", \
+     "" using 2:5 with linespoints title "interval API, 99%", \
+     side("ours") using 2:4 with linespoints title "mirror API, median", \
+     "" using 2:5 with linespoints title "mirror API, 99%"

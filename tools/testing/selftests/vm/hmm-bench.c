@@ -1,0 +1,764 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What HMM costs, beside the interval API and what else does the same work.
+ *
+ *	hmm-bench count		instructions; the guest runs under -icount
+ *	hmm-bench wall		ratios of time, and waits under load
+ *
+ * It prints a line a result, tab separated, for harness/bench.sh to judge:
+ *
+ *	count	ROW SIDE UNIT VALUE CALLS
+ *	wall	ROW MEDIAN LOW HIGH ROUNDS	(ours to stock)
+ *	load	THREADS SIDE MEDIAN LATE WORST	(microseconds)
+ *
+ * A row is measured in a process of its own, as what was registered on an
+ * address space leaves traces there. Memory is looked at before it is measured
+ * and results after it: what is not as the row says fails the program.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "../../../../lib/hmm_bench_uapi.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT		21
+#endif
+
+#define PAGE		4096UL
+#define HUGE_PAGE	(512 * PAGE)
+#define MIB64		16384UL
+
+#define PM_PFN		((1ULL << 55) - 1)
+#define PM_SWAPPED	(1ULL << 62)
+#define PM_PRESENT	(1ULL << 63)
+
+#define READ		HMM_BENCH_READ
+#define WRITE		(HMM_BENCH_READ | HMM_BENCH_WRITE)
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+static int bench_fd;
+
+/* ------------------------------------------------------------------- memory */
+
+static void *map(size_t npages, int flags, int fd)
+{
+	size_t size = npages * PAGE;
+	char *addr, *end;
+
+	/* Aligned as huge pages are, and whole ones of them. */
+	size = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	addr = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (addr == MAP_FAILED)
+		err(1, "mmap");
+	end = addr + HUGE_PAGE - 1;
+	addr = (char *)((uintptr_t)end & ~(HUGE_PAGE - 1));
+	addr = mmap(addr, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+		    0);
+	if (addr == MAP_FAILED)
+		err(1, "mmap of %zu pages", npages);
+	return addr;
+}
+
+static char *map_anon(size_t npages)
+{
+	return map(npages, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+static void advise(void *addr, size_t npages, int advice)
+{
+	if (madvise(addr, npages * PAGE, advice))
+		err(1, "madvise %d of %zu pages", advice, npages);
+}
+
+static void read_pagemap(const void *addr, size_t npages, uint64_t *words)
+{
+	off_t at = (uintptr_t)addr / PAGE * sizeof(*words);
+	size_t len = npages * sizeof(*words);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, words, len, at) != (ssize_t)len)
+		err(1, "pagemap");
+	close(fd);
+}
+
+/* How many pages have all of @bits in their pagemap word. */
+static size_t count_pagemap(const void *addr, size_t npages, uint64_t bits)
+{
+	uint64_t *words = calloc(npages, sizeof(*words));
+	size_t i, n = 0;
+
+	if (!words)
+		err(1, "calloc");
+	read_pagemap(addr, npages, words);
+	for (i = 0; i < npages; i++)
+		n += (words[i] & bits) == bits;
+	free(words);
+	return n;
+}
+
+/* How many pages lie right behind the page before them, huge pages aside. */
+static size_t count_next(const void *addr, size_t npages, size_t *where)
+{
+	uint64_t *words = calloc(npages, sizeof(*words));
+	size_t i, n = 0;
+
+	if (!words)
+		err(1, "calloc");
+	read_pagemap(addr, npages, words);
+	for (i = 1; i < npages; i++) {
+		if (i % 512 == 0 ||
+		    (words[i] & PM_PFN) != (words[i - 1] & PM_PFN) + 1)
+			continue;
+		*where = i;
+		n++;
+	}
+	free(words);
+	return n;
+}
+
+static unsigned long huge_kib(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	unsigned long kib = 0;
+	char line[256];
+
+	if (!file)
+		err(1, "smaps_rollup");
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "AnonHugePages: %lu", &kib) == 1)
+			break;
+	fclose(file);
+	return kib;
+}
+
+static char *make_thp(size_t npages)
+{
+	char *addr = map_anon(npages);
+
+	advise(addr, npages, MADV_HUGEPAGE);
+	advise(addr, npages, MADV_POPULATE_WRITE);
+	if (huge_kib() != npages * PAGE / 1024)
+		errx(1, "no huge pages: %lu KiB", huge_kib());
+	return addr;
+}
+
+/* Huge pages whose mapping was split, so that neighbours are neighbours. */
+static char *make_contiguous(size_t npages)
+{
+	size_t all = (npages + 511) & ~511UL, i, where;
+	char *addr = make_thp(all);
+
+	for (i = 0; i < all; i += 512)
+		if (mprotect(addr + i * PAGE, PAGE, PROT_READ) ||
+		    mprotect(addr + i * PAGE, PAGE, PROT_READ | PROT_WRITE))
+			err(1, "mprotect");
+	for (i = 0; i < all; i++)
+		((volatile char *)addr)[i * PAGE] = 1;
+	if (huge_kib() || count_next(addr, all, &where) != all / 512 * 511)
+		errx(1, "the pages are not small ones in a row");
+	return addr;
+}
+
+/* Touched in an order that has nothing to do with that of addresses. */
+static char *make_shuffled(size_t npages)
+{
+	char *addr = map_anon(npages);
+	size_t i, where, tries;
+
+	for (i = 0; i < npages; i++)
+		addr[(i * 10007 + 5) % npages * PAGE] = 1;
+	for (tries = 0; count_next(addr, npages, &where); tries++) {
+		size_t far = (where + npages / 2) % npages;
+
+		if (tries == 1000)
+			errx(1, "pages cannot be shuffled");
+		/* The page that is freed last is taken first. */
+		advise(addr + far * PAGE, 1, MADV_DONTNEED);
+		advise(addr + where * PAGE, 1, MADV_DONTNEED);
+		addr[far * PAGE] = 1;
+		addr[where * PAGE] = 1;
+	}
+	if (count_pagemap(addr, npages, PM_PRESENT) != npages)
+		errx(1, "pages are missing");
+	return addr;
+}
+
+static char *make_half(size_t npages)
+{
+	char *addr = map_anon(npages);
+	size_t i;
+
+	for (i = 0; i < npages; i += 2)
+		addr[i * PAGE] = 1;
+	if (count_pagemap(addr, npages, PM_PRESENT) != npages / 2)
+		errx(1, "not half of the pages are there");
+	return addr;
+}
+
+static char *make_empty(size_t npages)
+{
+	return map_anon(npages);
+}
+
+static char *make_zero(size_t npages)
+{
+	char *addr = map_anon(npages);
+
+	advise(addr, npages, MADV_POPULATE_READ);
+	return addr;
+}
+
+static char *make_hugetlb(size_t npages)
+{
+	char *addr = map(npages, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+
+	advise(addr, npages, MADV_POPULATE_WRITE);
+	return addr;
+}
+
+static char *make_file(size_t npages)
+{
+	int fd = memfd_create("hmm-bench", MFD_CLOEXEC);
+	char *addr;
+
+	if (fd < 0 || ftruncate(fd, npages * PAGE))
+		err(1, "memfd");
+	addr = map(npages, MAP_SHARED, fd);
+	close(fd);
+	advise(addr, npages, MADV_POPULATE_WRITE);
+	return addr;
+}
+
+static char *make_swapped(size_t npages)
+{
+	char *addr = map_anon(npages);
+	size_t i, tries;
+
+	/* Something that zram has to keep as it is not all one word. */
+	for (i = 0; i < npages; i++)
+		*(size_t *)(addr + i * PAGE) = i + 1;
+	for (tries = 0; tries < 50; tries++) {
+		advise(addr, npages, MADV_PAGEOUT);
+		if (count_pagemap(addr, npages, PM_SWAPPED) == npages)
+			return addr;
+	}
+	errx(1, "pages do not go out to swap");
+}
+
+static void drop(char *addr, size_t npages)
+{
+	size_t size = (npages * PAGE + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+
+	if (munmap(addr, size))
+		err(1, "munmap");
+}
+
+/* --------------------------------------------------------------------- rows */
+
+enum unit { PER_PAGE, PER_CALL };
+
+/* What must be there when it was measured. */
+enum found { ANY, NONE, HALF, ALL };
+
+/**
+ * struct row - one line of the table
+ * @name: as in harness/bench/rows
+ * @make: prepares the memory
+ * @npages: of it
+ * @unit: what the count is divided by
+ * @rounds: how many
+ * @fresh: each round changes the memory, so the next one needs other
+ * @run: the rest of the request
+ * @ours: operation, and those it is compared with; 0 for none
+ * @stock: the interval API's
+ * @limit: what can't be beaten
+ * @pin: what is shown for scale
+ * @valid: pages that ours and stock must have found
+ * @writable: and that may be written
+ */
+struct row {
+	const char *name;
+	char *(*make)(size_t npages);
+	size_t npages;
+	enum unit unit;
+	unsigned int rounds;
+	bool fresh;
+	struct hmm_bench_run run;
+	enum hmm_bench_op ours;
+	enum hmm_bench_op stock;
+	enum hmm_bench_op limit;
+	enum hmm_bench_op pin;
+	enum found valid;
+	enum found writable;
+};
+
+#define FAULTS		.ours = HMM_BENCH_MIRROR_FAULT, \
+			.stock = HMM_BENCH_INTERVAL_FAULT
+#define WALKS		FAULTS, .limit = HMM_BENCH_WALK_COPY
+#define PINS		WALKS, .pin = HMM_BENCH_PIN
+#define MM_FAULTS	FAULTS, .limit = HMM_BENCH_MM_FAULT
+#define TAKES		.ours = HMM_BENCH_MIRROR_TAKE, \
+			.stock = HMM_BENCH_INTERVAL_TAKE
+#define HITS		.ours = HMM_BENCH_MIRROR_INVALIDATE, \
+			.stock = HMM_BENCH_INTERVAL_INVALIDATE, \
+			.limit = HMM_BENCH_INTERVAL_MISS
+
+#define SIZE_ROW(n) \
+	{ "size-" #n, make_contiguous, n, PER_CALL, 9, \
+	  .run = { .ask = READ }, PINS, .valid = ALL }
+#define HIT_ROW(n) \
+	{ "invalidate-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
+	  .run = { .others = n - 1 }, HITS }
+#define TAKE_ROW(n) \
+	{ "take-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
+	  .run = { .ask = READ, .others = n - 1 }, TAKES, .valid = ALL }
+#define MIRRORS_ROW(n) \
+	{ "invalidate-mirrors-" #n, make_contiguous, 1, PER_CALL, 99, \
+	  .run = { .devices = n }, HITS }
+
+static const struct row rows[] = {
+	{ "snapshot-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
+	  PINS, .valid = ALL, .writable = ALL },
+	{ "snapshot-shuffled", make_shuffled, MIB64, PER_PAGE, 5,
+	  PINS, .valid = ALL, .writable = ALL },
+	{ "request-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
+	  .run = { .ask = WRITE }, PINS, .valid = ALL, .writable = ALL },
+	{ "request-shuffled", make_shuffled, MIB64, PER_PAGE, 5,
+	  .run = { .ask = WRITE }, PINS, .valid = ALL, .writable = ALL },
+	{ "snapshot-thp", make_thp, MIB64, PER_PAGE, 5,
+	  PINS, .valid = ALL, .writable = ALL },
+	{ "snapshot-empty", make_empty, MIB64, PER_PAGE, 5, WALKS,
+	  .valid = NONE },
+	{ "take-page", make_contiguous, 1, PER_CALL, 99,
+	  .run = { .ask = READ }, TAKES, .valid = ALL },
+	{ "fault-empty", make_empty, MIB64, PER_PAGE, 3, true,
+	  .run = { .ask = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	{ "fault-zero", make_zero, MIB64, PER_PAGE, 3, true,
+	  .run = { .ask = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	HIT_ROW(10),
+	HIT_ROW(10000),
+	HIT_ROW(100000),
+
+	{ "each-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
+	  .run = { .ask = WRITE, .stride = 1 }, WALKS, .valid = ALL,
+	  .writable = ALL },
+	{ "each-shuffled", make_shuffled, MIB64, PER_PAGE, 5,
+	  .run = { .ask = WRITE, .stride = 1 }, WALKS, .valid = ALL,
+	  .writable = ALL },
+	{ "each-second", make_shuffled, MIB64, PER_PAGE, 5,
+	  .run = { .ask = WRITE, .stride = 2 }, WALKS, .valid = ALL,
+	  .writable = ALL },
+	{ "snapshot-half", make_half, MIB64, PER_PAGE, 5, WALKS,
+	  .valid = HALF, .writable = HALF },
+	{ "fault-half", make_half, MIB64, PER_PAGE, 3, true,
+	  .run = { .ask = WRITE }, FAULTS, .valid = ALL, .writable = ALL },
+	{ "snapshot-zero", make_zero, MIB64, PER_PAGE, 5, WALKS, .valid = ALL,
+	  .writable = NONE },
+	{ "snapshot-hugetlb", make_hugetlb, MIB64, PER_PAGE, 5, WALKS,
+	  .valid = ALL, .writable = ALL },
+	{ "snapshot-file", make_file, MIB64, PER_PAGE, 5, PINS, .valid = ALL,
+	  .writable = ALL },
+	{ "snapshot-swapped", make_swapped, MIB64, PER_PAGE, 5, WALKS,
+	  .valid = NONE },
+	{ "fault-swapped", make_swapped, MIB64 / 16, PER_PAGE, 3, true,
+	  .run = { .ask = READ }, MM_FAULTS, .valid = ALL },
+
+	SIZE_ROW(1),
+	SIZE_ROW(16),
+	SIZE_ROW(512),
+	SIZE_ROW(16384),
+	SIZE_ROW(262144),
+
+	TAKE_ROW(1),
+	TAKE_ROW(10),
+	TAKE_ROW(100),
+	TAKE_ROW(1000),
+	TAKE_ROW(10000),
+	TAKE_ROW(100000),
+	HIT_ROW(1),
+	HIT_ROW(100),
+	HIT_ROW(1000),
+	MIRRORS_ROW(0),
+	MIRRORS_ROW(1),
+	MIRRORS_ROW(4),
+	MIRRORS_ROW(16),
+	MIRRORS_ROW(64),
+	{ "range-register", make_empty, 1, PER_CALL, 99,
+	  .ours = HMM_BENCH_MIRROR_RANGE_REGISTER,
+	  .stock = HMM_BENCH_INTERVAL_INSERT },
+	{ "range-unregister", make_empty, 1, PER_CALL, 99,
+	  .ours = HMM_BENCH_MIRROR_RANGE_UNREGISTER,
+	  .stock = HMM_BENCH_INTERVAL_REMOVE },
+	{ "mirror-register", make_empty, 1, PER_CALL, 99,
+	  .ours = HMM_BENCH_MIRROR_REGISTER },
+	{ "mirror-unregister", make_empty, 1, PER_CALL, 99,
+	  .ours = HMM_BENCH_MIRROR_UNREGISTER },
+	{ "wait", make_empty, 1, PER_CALL, 99,
+	  .ours = HMM_BENCH_MIRROR_WAIT,
+	  .stock = HMM_BENCH_INTERVAL_READ_BEGIN },
+};
+
+static void request(struct hmm_bench_run *run)
+{
+	if (ioctl(bench_fd, HMM_BENCH_RUN, run))
+		err(1, "operation %u on %llu pages", run->op, run->npages);
+}
+
+static void check_found(const struct row *row, const char *what,
+			enum found want, size_t got)
+{
+	if (want == ANY || (want == NONE && got == 0) ||
+	    (want == HALF && got == row->npages / 2) ||
+	    (want == ALL && got == row->npages))
+		return;
+	errx(1, "%s: %zu of %zu pages are %s", row->name, got, row->npages,
+	     what);
+}
+
+/* What was measured must have done its work, or its cost says nothing. */
+static void check_run(const struct row *row, const struct hmm_bench_run *run)
+{
+	if (run->op != row->ours && run->op != row->stock)
+		return;
+	check_found(row, "there", row->valid, run->valid);
+	check_found(row, "writable", row->writable, run->writable);
+}
+
+static struct hmm_bench_run run_on(const struct row *row, char *addr,
+				   enum hmm_bench_op op, unsigned int rounds)
+{
+	struct hmm_bench_run run = row->run;
+
+	run.op = op;
+	run.addr = (uintptr_t)addr;
+	run.npages = row->npages;
+	run.rounds = rounds;
+	/* Half of the other ranges lie before the memory, half behind it. */
+	run.others_addr = run.addr - (run.others / 2) * 2 * PAGE;
+	request(&run);
+	check_run(row, &run);
+	return run;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *values, size_t n)
+{
+	qsort(values, n, sizeof(*values), compare);
+	return values[n / 2];
+}
+
+static struct hmm_bench_run run_fresh(const struct row *row,
+				      enum hmm_bench_op op)
+{
+	char *addr = row->make(row->npages);
+	struct hmm_bench_run run = run_on(row, addr, op, 1);
+
+	drop(addr, row->npages);
+	return run;
+}
+
+/* -------------------------------------------------------------------- count */
+
+/* What is counted around nothing at all. */
+static double count_nothing(void)
+{
+	struct hmm_bench_run run = {
+		.op = HMM_BENCH_NOTHING, .npages = 1, .rounds = 99,
+	};
+
+	request(&run);
+	return run.median;
+}
+
+/* A cycle must be an instruction, as it is under -icount shift=0. */
+static void check_cycles(void)
+{
+	const uint64_t few = 1000, many = 1001000;
+	struct hmm_bench_run run = {
+		.op = HMM_BENCH_LOOP, .npages = few, .rounds = 9,
+	};
+	double one;
+
+	request(&run);
+	one = run.median;
+	run.npages = many;
+	request(&run);
+	one = (run.median - one) / (2 * (many - few));
+	printf("cycles\t%.5f\tan instruction\n", one);
+	if (one < 0.9999 || one > 1.0001)
+		errx(1, "%.5f cycles an instruction: is this -icount shift=0?",
+		     one);
+}
+
+static void count_side(const struct row *row, const char *side, char *addr,
+		       enum hmm_bench_op op)
+{
+	double values[16], cycles;
+	struct hmm_bench_run run;
+	unsigned int i;
+
+	if (!op)
+		return;
+	if (row->fresh) {
+		for (i = 0; i < row->rounds; i++) {
+			run = run_fresh(row, op);
+			values[i] = run.median;
+		}
+		cycles = median(values, row->rounds);
+	} else {
+		run = run_on(row, addr, op, row->rounds);
+		cycles = run.median;
+	}
+	cycles -= count_nothing();
+	printf("count\t%s\t%s\t%s\t%.2f\t%llu\n", row->name, side,
+	       row->unit == PER_PAGE ? "page" : "call",
+	       row->unit == PER_PAGE ? cycles / row->npages : cycles,
+	       run.calls);
+	fflush(stdout);
+}
+
+/*
+ * The interval API last: once used, it costs everybody else a little. The
+ * limit of an invalidation is an interval's.
+ */
+static void count_row(const struct row *row)
+{
+	bool late = row->limit == HMM_BENCH_INTERVAL_MISS;
+	char *addr = row->fresh ? NULL : row->make(row->npages);
+
+	count_side(row, "ours", addr, row->ours);
+	if (!late)
+		count_side(row, "limit", addr, row->limit);
+	count_side(row, "pin", addr, row->pin);
+	if (row->pin)
+		count_side(row, "unpin", addr, HMM_BENCH_UNPIN);
+	count_side(row, "stock", addr, row->stock);
+	if (late)
+		count_side(row, "limit", addr, row->limit);
+}
+
+/* --------------------------------------------------------------------- wall */
+
+#define WALL_ROUNDS	41
+
+static const char *const wall_rows[] = {
+	"snapshot-contiguous", "snapshot-shuffled", "request-contiguous",
+	"request-shuffled", "snapshot-thp", "snapshot-empty", "take-page",
+	"each-shuffled", "fault-empty", "fault-zero", "invalidate-ranges-10",
+	"invalidate-ranges-10000",
+};
+
+static bool is_wall_row(const struct row *row)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(wall_rows); i++)
+		if (!strcmp(wall_rows[i], row->name))
+			return true;
+	return false;
+}
+
+/* A B A B: what disturbs the machine disturbs both. */
+static void wall_row(const struct row *row)
+{
+	size_t i, n = row->fresh ? WALL_ROUNDS / 4 : WALL_ROUNDS;
+	unsigned int rounds = row->npages == 1 ? 200 : 1;
+	double ratios[WALL_ROUNDS], ours, stock;
+	char *addr = row->fresh ? NULL : row->make(row->npages);
+
+	for (i = 0; i < n; i++) {
+		if (row->fresh) {
+			ours = run_fresh(row, row->ours).median;
+			stock = run_fresh(row, row->stock).median;
+		} else {
+			ours = run_on(row, addr, row->ours, rounds).median;
+			stock = run_on(row, addr, row->stock, rounds).median;
+		}
+		ratios[i] = ours / stock;
+	}
+	ours = median(ratios, n);
+	printf("wall\t%s\t%.3f\t%.3f\t%.3f\t%zu\n", row->name, ours,
+	       ratios[n / 10], ratios[n - 1 - n / 10], n);
+	fflush(stdout);
+}
+
+/* --------------------------------------------------------------------- load */
+
+#define LOAD_ROUNDS	500
+#define LOAD_TABLES	256
+#define LOAD_THREADS	4
+
+static atomic_bool load_stop;
+static atomic_ulong load_done;
+
+/*
+ * Unmaps a page in each of many page tables at once: most of the thread's time
+ * goes into invalidations, which the device's memory has no part in.
+ */
+static void *load(void *arg)
+{
+	size_t npages = LOAD_TABLES * 512, i;
+	char *addr = map_anon(npages);
+
+	(void)arg;
+	while (!atomic_load(&load_stop)) {
+		for (i = 0; i < npages; i += 512)
+			addr[i * PAGE] = 1;
+		advise(addr, npages, MADV_DONTNEED);
+		atomic_fetch_add(&load_done, 1);
+	}
+	drop(addr, npages);
+	return NULL;
+}
+
+static double cycles_per_us(void)
+{
+	struct timespec from, to;
+	uint64_t begin;
+	double us;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	begin = __rdtsc();
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		us = (to.tv_sec - from.tv_sec) * 1e6 +
+		     (to.tv_nsec - from.tv_nsec) / 1e3;
+	} while (us < 200000);
+	return (__rdtsc() - begin) / us;
+}
+
+static void load_side(const char *side, enum hmm_bench_op op, char *addr,
+		      unsigned int threads)
+{
+	struct hmm_bench_run run = {
+		.op = op,
+		.addr = (uintptr_t)addr,
+		.npages = 16,
+		.rounds = LOAD_ROUNDS,
+		.ask = READ,
+	};
+	double us = cycles_per_us();
+
+	request(&run);
+	if (run.valid != run.npages)
+		errx(1, "load: %llu of %llu pages", run.valid, run.npages);
+	printf("load\t%u\t%s\t%.1f\t%.1f\t%.1f\n", threads, side,
+	       run.median / us, run.late / us, run.worst / us);
+	fflush(stdout);
+}
+
+static void load_with(unsigned int threads)
+{
+	char *addr = make_contiguous(16);
+	pthread_t ids[LOAD_THREADS];
+	unsigned int i;
+
+	atomic_store(&load_stop, false);
+	atomic_store(&load_done, 0);
+	for (i = 0; i < threads; i++)
+		if ((errno = pthread_create(&ids[i], NULL, load, NULL)))
+			err(1, "pthread_create");
+	/* Not before each of them is at it. */
+	while (atomic_load(&load_done) < 2 * threads)
+		sched_yield();
+	load_side("ours", HMM_BENCH_MIRROR_DEVICE, addr, threads);
+	load_side("stock", HMM_BENCH_INTERVAL_DEVICE, addr, threads);
+	atomic_store(&load_stop, true);
+	for (i = 0; i < threads; i++)
+		pthread_join(ids[i], NULL);
+}
+
+/* --------------------------------------------------------------------- main */
+
+/* Runs @fn in a process of its own; false if that failed. */
+static bool alone(void (*fn)(const struct row *row), const struct row *row)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		fn(row);
+		fflush(stdout);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		err(1, "waitpid");
+	if (!status)
+		return true;
+	warnx("%s failed", row ? row->name : "load");
+	return false;
+}
+
+static void load_all(const struct row *row)
+{
+	(void)row;
+	load_with(0);
+	load_with(1);
+	load_with(2);
+	load_with(LOAD_THREADS);
+}
+
+static bool count_all(const char *only)
+{
+	bool good = true;
+	size_t i;
+
+	check_cycles();
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (!only || strstr(rows[i].name, only))
+			good &= alone(count_row, &rows[i]);
+	return good;
+}
+
+static bool wall_all(void)
+{
+	bool good = true;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (is_wall_row(&rows[i]))
+			good &= alone(wall_row, &rows[i]);
+	return alone(load_all, NULL) && good;
+}
+
+int main(int argc, char **argv)
+{
+	bench_fd = open("/dev/hmm_bench", O_RDWR | O_CLOEXEC);
+	if (bench_fd < 0)
+		err(1, "/dev/hmm_bench");
+	if (argc >= 2 && !strcmp(argv[1], "count"))
+		return !count_all(argv[2]);
+	if (argc == 2 && !strcmp(argv[1], "wall"))
+		return !wall_all();
+	errx(2, "usage: hmm-bench count [ROWS]|wall");
+}
