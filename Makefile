@@ -19,12 +19,16 @@ Heterogeneous memory management for the kernel: mirrors.
   make modules M=DIR       build the driver in DIR against the guest's kernel
   make kernel              build the guest's kernel
   make tree                the kernel source with the series laid on it
-  make check               test the harness itself
+  make check               all that reads the source and finds fault with it
+  make series              the series as mail, with a cover letter
+  make series-check        it applies and builds patch by patch
+  make users               compile all in-tree users of the interval API
   make clean               remove build/ (downloads stay in the cache)
 
   DEBUG=1                  with KASAN, lockdep, kmemleak and more
   KCSAN=1                  with the data race detector
-  KERNEL=$(KERNEL)              the base: Debian's linux-source-$(KERNEL)
+  KERNEL=6.12              the base: Debian's linux-source-6.12
+  KERNEL=mainline          the newest linux-source-7.x of newer suites
   KSRC=DIR                 a kernel tree of your own as the base
   ACCEL=kvm                QEMU's accelerator (tcg)
   TIMEOUT=SECONDS          for how long a guest may run
@@ -34,7 +38,8 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 4 not built. Downloads and ccache: $(CACHE)
 endef
 
-VERBS := run test guest shell modules kernel tree base config check clean
+VERBS := run test guest shell modules kernel tree base config check series \
+	series-check users clean
 
 .PHONY: help $(VERBS) $(VERBS:%=%.work)
 # One verb after the other; each runs its jobs in parallel.

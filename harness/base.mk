@@ -28,6 +28,16 @@ base: $(BASE)/version
 tree: $(BASE)/tree/.laid
 	@echo $(BASE)/tree
 
+# Where ours stand in the tree. stage.sh knows the same names.
+in_tree = $(patsubst Kconfig,mm/Kconfig.hmm,$(patsubst \
+	Documentation/vm/%,Documentation/mm/%,$(patsubst \
+	tools/testing/selftests/vm/%,tools/testing/selftests/mm/%,$(1))))
+
+# Of ours, those that a hunk changes are copies in the tree, not links.
+HUNK_FILES := $(if $(HUNKS),$(shell sed -n 's#^+++ b/##p' $(HUNKS)))
+COPIES := $(foreach file,$(LAID),$(if $(filter $(call in_tree,$(file)), \
+	$(HUNK_FILES)),$(TOP)/$(file)))
+
 # Unpacked once; a new release of the package is taken after `make clean`.
 $(BASE)/version:
 	@$(HARNESS)/fetch-base.sh $(BASE)
@@ -39,15 +49,13 @@ $(BASE)/overlay: FORCE
 		printf '%s\n' $(LAID) $(HUNKS) > $@
 
 $(BASE)/tree/.laid: $(BASE)/version $(BASE)/overlay $(HUNKS) \
-		$(SERIES)/stock.sha256 $(TOP)/MAINTAINERS \
-		$(HARNESS)/lay.sh $(HARNESS)/move-interval.sh
+		$(SERIES)/stock.sha256 $(TOP)/MAINTAINERS $(COPIES) \
+		$(TOP)/series/order $(HARNESS)/lay.sh $(HARNESS)/stage.sh \
+		$(HARNESS)/move-interval.sh
 	@$(HARNESS)/lay.sh $(BASE) $(BASE)/overlay
 
-# Where ours stand in the tree, for what is made of them there. lay.sh knows
-# the same names.
-LAID_IN_TREE := $(addprefix $(BASE)/tree/,$(patsubst \
-	Documentation/vm/%,Documentation/mm/%,$(patsubst \
-	tools/testing/selftests/vm/%,tools/testing/selftests/mm/%,$(LAID))))
+# For what is made of ours in the tree.
+LAID_IN_TREE := $(addprefix $(BASE)/tree/,$(call in_tree,$(LAID)))
 $(LAID_IN_TREE): | $(BASE)/tree/.laid ;
 
 # A tree that somebody changed by hand is no longer the one that is tested.

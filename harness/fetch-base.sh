@@ -7,12 +7,18 @@
 # all of it is there, writes its exact version to BASE/version. The package is
 # fetched as apt fetches it on this machine, from the same sources, but with
 # lists and archives in a directory of our own: neither root nor a change to
-# the machine is needed. KSRC=DIR takes that tree as it stands.
+# the machine is needed. KERNEL=mainline is the newest linux-source-7.x that
+# the archive's newer suites offer. KSRC=DIR takes that tree as it stands.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
 
-# The package, the source unpacked, a copy with the series laid, a build.
+# What mainline is of, and where it may be: suites by what they are for, as
+# their code names change.
+readonly MAINLINE='linux-source-7[.][0-9]+'
+readonly NEWER_SUITES='testing unstable experimental'
+
+# The package, the source unpacked.
 readonly PACKAGE_MIB=200 UNPACKED_MIB=1800
 
 base=$1
@@ -41,26 +47,64 @@ finish()
 	mv -- "$base/version.new" "$base/version"
 }
 
-# apt with this machine's sources and a state of its own.
+# newer_sources: the newer suites of the archive that this release is from, at
+# the address that the machine's own sources name.
+newer_sources()
+{
+	local release address suite
+
+	release=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
+	# shellcheck disable=SC2016 # apt's names, not the shell's
+	address=$(apt-get indextargets \
+		--format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
+		awk -v release="$release" \
+			'$1 == release && $2 == "main" { print $3; exit }')
+	[ -n "$address" ] ||
+		die "apt's sources have no main of $release, so there is nowhere" \
+		    "to look for newer kernels"
+	for suite in $NEWER_SUITES; do
+		printf 'deb %s %s main\n' "$address" "$suite"
+	done
+}
+
+# private_apt PROGRAM...: apt with a state of its own and this machine's
+# sources or, for mainline, newer ones.
 private_apt()
 {
-	local state=$CACHE/apt
+	local program=$1 state=$CACHE/apt sources=()
+	shift
 
+	if [ "$KERNEL" = mainline ]; then
+		state=$CACHE/apt-newer
+		sources=(-o Dir::Etc::SourceList="$state/sources.list"
+			-o Dir::Etc::SourceParts=/dev/null)
+	fi
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-	apt-get -q -o Dir::State::Lists="$state/lists" \
-		-o Dir::Cache="$state/cache" \
+	[ "$KERNEL" != mainline ] || newer_sources > "$state/sources.list"
+	"$program" -q -o Dir::State::Lists="$state/lists" \
+		-o Dir::Cache="$state/cache" "${sources[@]}" \
 		-o APT::Sandbox::User="$(id -un)" \
 		-o Acquire::Languages=none \
 		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false \
 		-o Acquire::Retries=2 "$@"
 }
 
+# newest: of the packages that can be had, the one with the highest version.
+newest()
+{
+	private_apt apt-cache pkgnames linux-source- |
+		grep -xE -- "$package" | sort -V | tail -n 1
+}
+
 # What progress.sh runs: apt-get download writes to the current directory.
 download()
 {
-	private_apt update
+	local name
+
+	private_apt apt-get update
+	name=$(newest)
 	cd "$1"
-	private_apt download "$package"
+	private_apt apt-get download "$name"
 }
 
 # whole DEB: is it what was once downloaded?
@@ -72,8 +116,8 @@ whole()
 # cached: the newest package that is already here, in $deb.
 cached()
 {
-	deb=$(find "$CACHE/base" -maxdepth 1 -name "${package}_*.deb" |
-		sort -V | tail -n 1)
+	deb=$(find "$CACHE/base" -maxdepth 1 -regextype posix-extended \
+		-regex ".*/${package}_[^/]*[.]deb" | sort -V | tail -n 1)
 	[ -n "$deb" ] || return 1
 	whole "$deb" && return
 	say "$deb is damaged; fetching it again"
@@ -85,14 +129,14 @@ fetch()
 {
 	local dir name
 
-	need_mib "$CACHE" "$PACKAGE_MIB" "$package"
+	need_mib "$CACHE" "$PACKAGE_MIB" "the kernel's source"
 	dir=$CACHE/base/incoming
 	rm -rf -- "$dir"
 	mkdir -p "$dir"
 	HMM_HINT="is there a network, and does apt-get update work?" \
-		"$progress" "fetching $package" "$base/fetch.log" \
-		"$0" --download "$dir" || exit "$BUILD_FAILED"
-	name=$(basename -- "$dir/${package}_"*.deb)
+		"$progress" "fetching the kernel's source ($KERNEL)" \
+		"$base/fetch.log" "$0" --download "$dir" || exit "$BUILD_FAILED"
+	name=$(cd "$dir" && printf '%s\n' *.deb)
 	(cd "$dir" && sha256sum -- "$name" > "$name.sha256")
 	mv -- "$dir/$name.sha256" "$CACHE/base/"
 	mv -- "$dir/$name" "$CACHE/base/"
@@ -103,11 +147,12 @@ fetch()
 # What progress.sh runs: the source of the package DEB becomes DIR.
 unpack()
 {
-	local deb=$1 dir=$2
+	local deb=$1 dir=$2 name
 
 	mkdir -p "$dir"
+	name=$(dpkg-deb -f "$deb" Package)
 	dpkg-deb --fsys-tarfile "$deb" |
-		tar -xOf - "./usr/src/$package.tar.xz" |
+		tar -xOf - "./usr/src/$name.tar.xz" |
 		tar -xJf - -C "$dir" --strip-components=1
 	[ -f "$dir/Kbuild" ]
 }
@@ -122,7 +167,9 @@ get_package()
 	exec {lock}>&-
 }
 
-package=linux-source-$KERNEL
+# A regular expression for the package's name.
+package=linux-source-${KERNEL//./[.]}
+[ "$KERNEL" != mainline ] || package=$MAINLINE
 case $1 in
 --download) download "$2"; exit ;;
 --unpack) unpack "$2" "$3"; exit ;;
@@ -136,7 +183,7 @@ need_mib "$base" "$UNPACKED_MIB" "the unpacked source"
 rm -rf -- "$base/pristine" "$base/pristine.new"
 version=$(dpkg-deb -f "$deb" Version)
 HMM_HINT="if $deb is broken, remove it" \
-	"$progress" "unpacking $package $version" "$base/unpack.log" \
+	"$progress" "unpacking ${deb##*/}" "$base/unpack.log" \
 	"$0" --unpack "$deb" "$base/pristine.new" || {
 	rm -rf -- "$base/pristine.new"
 	exit "$BUILD_FAILED"

@@ -88,7 +88,7 @@ fi
 rm -f "$BUILD"/status.*
 
 if [ "$verb" != clean ]; then
-	watched "$TOP/harness/packages.sh" "$BUILD/packages.log" ||
+	watched "$TOP/harness/packages.sh" "$BUILD/packages.log" "$verb" ||
 		finish "$BUILD_FAILED"
 	[ "$BUILD/make-exit.so" -nt "$TOP/harness/make-exit.c" ] ||
 		gcc -shared -fPIC -Wall -o "$BUILD/make-exit.so" \

@@ -10,6 +10,7 @@ FRAGMENTS := $(TOP)/configs/base.config
 ifneq ($(FLAVOUR),plain)
   FRAGMENTS += $(TOP)/configs/$(FLAVOUR).config
 endif
+FRAGMENTS += $(wildcard $(SERIES)/base.config)
 
 # The same input gives the same output, in any checkout: ccache then has it.
 export CCACHE_DIR := $(CACHE)/ccache

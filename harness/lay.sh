@@ -20,21 +20,6 @@ pristine=$base/pristine
 tree=$base/tree
 stage=$base/stage
 
-# path_in_tree FILE: where one of our files goes. Kernels since 6.3 say mm
-# where the repository says vm.
-path_in_tree()
-{
-	local path=$1
-
-	case $path in
-	Kconfig)		path=mm/Kconfig.hmm ;;
-	Documentation/vm/*)	path=Documentation/mm/${path#*/vm/} ;;
-	tools/testing/selftests/vm/*)
-		path=tools/testing/selftests/mm/${path#*/vm/} ;;
-	esac
-	printf '%s\n' "$path"
-}
-
 # A base whose own version of what we replace has moved on wants to be looked
 # at: what was put right there may be wrong in ours.
 check_stock()
@@ -47,117 +32,6 @@ check_stock()
 		    "series was written for:" "${bad:-(all are missing)}" \
 		    "compare, bring over what is new, then correct" \
 		    "${SERIES#"$TOP"/}/stock.sha256"
-}
-
-# Only what is known may be replaced.
-check_known()
-{
-	local path=$1
-
-	[ ! -e "$pristine/$path" ] ||
-	grep -q "  $path\$" "$SERIES/stock.sha256" ||
-		die "$path would replace a file of the base; if it is to," \
-		    "add to ${SERIES#"$TOP"/}/stock.sha256:" \
-		    "$(cd "$pristine" && sha256sum "$path")"
-}
-
-# move_list: the files that move-interval.sh changes; it reads all of the
-# source to find them, so they are kept.
-move_list()
-{
-	local kept=$base/move.list
-
-	if [ ! "$kept" -nt "$here/move-interval.sh" ] ||
-	   [ ! "$kept" -nt "$base/version" ]; then
-		"$here/move-interval.sh" list "$pristine" > "$kept.new"
-		mv -- "$kept.new" "$kept"
-	fi
-	cat "$kept"
-}
-
-hunks()
-{
-	grep '\.patch$' "$overlay" || [ $? -eq 1 ]
-}
-
-ours()
-{
-	grep -v '\.patch$' "$overlay"
-}
-
-# hunk_files: the files that the hunks are for.
-hunk_files()
-{
-	local hunk
-
-	hunks | while read -r hunk; do
-		sed -n 's#^+++ b/\([^\t]*\).*#\1#p' "$hunk"
-	done
-}
-
-# Puts our entry behind the one that comes before it in the alphabet.
-add_maintainers()
-{
-	awk -v ours="$TOP/MAINTAINERS" '
-		function titled() {
-			return list && last == "" && /^[^ \t.-]/ &&
-				!/^[A-Z]:\t/
-		}
-		BEGIN {
-			while ((getline line < ours) > 0) {
-				if (line ~ /^#/ || (line == "" && title == ""))
-					continue
-				if (title == "")
-					title = line
-				entry = entry line "\n"
-			}
-		}
-		/^Maintainers List$/ { list = NR == FNR }
-		NR == FNR && titled() && $0 < title && $0 > before {
-			before = $0
-			place = FNR
-		}
-		NR != FNR && FNR > place && last == "" && !done {
-			printf "%s\n", entry
-			done = 1
-		}
-		NR != FNR { print }
-		{ last = $0 }
-		END { exit !(done && place) }' "$1" "$1" > "$1.new" ||
-		die "MAINTAINERS of the base has no place for our entry"
-	mv -- "$1.new" "$1"
-}
-
-# Everything in the tree that is not as in pristine.
-make_stage()
-{
-	local hunk file path
-
-	rm -rf -- "$stage"
-	mkdir -p "$stage"
-	{ move_list; hunk_files; echo MAINTAINERS; } | sort -u > "$base/from"
-	while read -r path; do
-		[ ! -f "$pristine/$path" ] ||
-			(cd "$pristine" && cp -p --parents -- "$path" "$stage")
-	done < "$base/from"
-
-	"$here/move-interval.sh" move "$stage"
-	hunks | while read -r hunk; do
-		patch -d "$stage" -p1 -f -s --no-backup-if-mismatch -r - \
-			< "$hunk" > "$base/patch.log" 2>&1 ||
-			die "${hunk#"$TOP"/} does not apply to this base:" \
-			    "$(< "$base/patch.log")"
-	done
-	add_maintainers "$stage/MAINTAINERS"
-
-	ours | while read -r file; do
-		path=$(path_in_tree "$file")
-		check_known "$path"
-		[ ! -e "$stage/$path" ] ||
-			die "$path is ours, but a hunk changes it too"
-		mkdir -p "$(dirname -- "$stage/$path")"
-		ln -s -r -- "$TOP/$file" "$stage/$path"
-	done
 }
 
 same()
@@ -232,8 +106,8 @@ if [ ! -d "$tree" ] || [ ! -f "$base/touched" ] ||
    ! cmp -s -- "$base/version" "$base/tree.version"; then
 	copy_pristine
 fi
-make_stage
+"$here/stage.sh" link "$base" "$overlay" "$stage"
 apply_stage
 "$here/same-tree.sh" record "$tree" "$base/tree.list"
-rm -rf -- "$stage" "$base/from" "$base/staged"
+rm -rf -- "$stage" "$base/staged"
 touch -- "$tree/.laid"

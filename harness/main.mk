@@ -20,6 +20,8 @@ include $(HARNESS)/base.mk
 include $(HARNESS)/kernel.mk
 include $(HARNESS)/guest.mk
 include $(HARNESS)/test.mk
+include $(HARNESS)/series.mk
+include $(HARNESS)/check.mk
 
 .PHONY: clean
 clean:

@@ -20,13 +20,17 @@ readonly RENAMES='
 struct[[:space:]]+hmm_range	struct hmm_interval_range
 enum[[:space:]]+hmm_pfn_flags	enum hmm_interval_pfn_flags
 hmm_range_fault	hmm_interval_range_fault
+hmm_range_fault_unlocked_timeout	hmm_interval_range_fault_unlocked_timeout
+hmm_dma_([a-z_]+)	hmm_interval_dma_\1
 hmm_pfn_to_([a-z_]+)	hmm_interval_pfn_to_\1
 HMM_PFN_([A-Z_]+)	HMM_INTERVAL_PFN_\1
 HMM_RANGE_DEFAULT_TIMEOUT	HMM_INTERVAL_DEFAULT_TIMEOUT
 HMM_MIRROR	HMM_INTERVAL
 CONFIG_HMM_MIRROR	CONFIG_HMM_INTERVAL
 LINUX_HMM_H	LINUX_HMM_INTERVAL_H
+LINUX_HMM_DMA_H	LINUX_HMM_INTERVAL_DMA_H
 linux/hmm\.h	linux/hmm-interval.h
+linux/hmm-dma\.h	linux/hmm-interval-dma.h
 mm/hmm\.([co])	mm/hmm-interval.\1
 mm/hmm\.rst	mm/hmm-interval.rst
 '
@@ -34,18 +38,10 @@ mm/hmm\.rst	mm/hmm-interval.rst
 # A file and where it goes.
 readonly MOVES='
 include/linux/hmm.h	include/linux/hmm-interval.h
+include/linux/hmm-dma.h	include/linux/hmm-interval-dma.h
 mm/hmm.c	mm/hmm-interval.c
 Documentation/mm/hmm.rst	Documentation/mm/hmm-interval.rst
 Documentation/translations/zh_CN/mm/hmm.rst	Documentation/translations/zh_CN/mm/hmm-interval.rst
-'
-
-# What keeps the old names: the series brings its own. TEST_HMM, in the last of
-# them, goes on selecting HMM_MIRROR, which is then the mirrors' symbol.
-readonly KEEP='
-lib/test_hmm.c
-lib/test_hmm_uapi.h
-tools/testing/selftests/mm/hmm-tests.c
-lib/Kconfig.debug
 '
 
 # These name a moved file without its path.
@@ -75,8 +71,7 @@ users()
 	# Links are the series' own files, laid over the base.
 	grep -rlE --exclude-dir=.git -- "$(old_names)" . > "$found" || status=$?
 	[ "$status" -le 1 ] || die "cannot search $tree"
-	awk -v keep="$KEEP" 'BEGIN { n = split(keep, k); while (n) drop[k[n--]] }
-		{ sub("^[.]/", "") } !($0 in drop)' "$found" | LC_ALL=C sort
+	sed 's#^[.]/##' "$found" | LC_ALL=C sort
 }
 
 is_moved()
@@ -109,10 +104,7 @@ move()
 
 	sed -i -e 's/\(CONFIG_HMM_INTERVAL) += \)hmm\.o$/\1hmm-interval.o/' \
 		mm/Makefile
-	# The series brings a page of the old name; the list shows both. The
-	# translation is of the page that moved.
-	sed -i -e 's/^   hmm$/&\n   hmm-interval/' Documentation/mm/index.rst
-	sed -i -e 's/^   hmm$/   hmm-interval/' \
+	sed -i -e 's/^   hmm$/   hmm-interval/' Documentation/mm/index.rst \
 		Documentation/translations/zh_CN/mm/index.rst
 
 	while IFS=$'\t' read -r from to; do

@@ -7,7 +7,7 @@
 set -euo pipefail
 . "${0%/*}/lib.sh"
 
-# A package, and what it is for.
+# A package, and what it is for. The verbs have these in common.
 readonly PACKAGES='
 bc		kernel build: kernel/time/timeconst.bc
 bison		kernel build: Kconfig
@@ -24,21 +24,42 @@ make		kernel build
 patch		series/*/*.patch
 python3		reading KTAP
 qemu-system-x86	the guest
-shellcheck	make check
 xz-utils	the source package
 '
 
+# What only some verbs need.
+readonly SERIES_PACKAGES='
+git		make series
+'
+readonly CHECK_PACKAGES='
+clang-format	make check: clang-format
+coccinelle	make check: coccicheck
+git		make check: the patches that checkpatch looks at
+graphviz	make check: htmldocs
+perl		make check: checkpatch, kernel-doc
+python3-sphinx	make check: htmldocs
+shellcheck	make check: shellcheck
+sparse		make check: sparse
+'
+
+# wanted VERB
 wanted()
 {
-	awk 'NF { print $1 }' <<< "$PACKAGES"
+	local packages=$PACKAGES
+
+	case $1 in
+	series | series-check)	packages+=$SERIES_PACKAGES ;;
+	check)			packages+=$CHECK_PACKAGES ;;
+	esac
+	awk 'NF { print $1 }' <<< "$packages"
 }
 
-# missing: the wanted packages that are not installed.
+# missing VERB: the packages it needs that are not installed.
 missing()
 {
 	local wanted
 
-	wanted=$(wanted)
+	wanted=$(wanted "$1")
 	# dpkg-query fails when it knows nothing of a package; what it does
 	# know it prints all the same.
 	# shellcheck disable=SC2086 # package names
@@ -68,10 +89,10 @@ if [ "${1-}" = --install ]; then
 	install "$@"
 	exit
 fi
-[ $# -eq 1 ] || die "usage: packages.sh LOG"
+[ $# -eq 2 ] || die "usage: packages.sh LOG VERB"
 type dpkg-query apt-get > /dev/null 2>&1 ||
 	die "this needs a Debian machine (dpkg, apt-get)"
-mapfile -t packages < <(missing)
+mapfile -t packages < <(missing "$2")
 [ ${#packages[@]} -gt 0 ] || exit 0
 [ "$(id -u)" -eq 0 ] ||
 	die "packages are missing; as root, run" \

@@ -42,6 +42,15 @@ split_suites() {
 	' "$(evidence host.result)" "$(evidence result)" || exit 3
 }
 
+# A list that is not there is empty, too.
+list() {
+	if [ -r "$1" ]; then
+		printf '%s' "$1"
+	else
+		printf '/dev/null'
+	fi
+}
+
 [ -d "$dir" ] || { echo "verdict: no such folder: $dir"; exit 3; }
 split_suites
 
@@ -49,6 +58,8 @@ split_suites
 LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict/verdict.awk" \
 	file=policy "$here/verdict/policy" \
 	file=skips "${HMM_SKIPS:-$here/guest/skips}" \
+	file=skips "$(list "${HMM_BASE_SKIPS:-${SERIES-}/skips}")" \
+	file=fails "$(list "${HMM_FAILS:-${SERIES-}/fails}")" \
 	file=config "$(evidence config)" \
 	file=job "$(evidence job)" \
 	file=qemu "$(evidence qemu)" \

@@ -146,6 +146,7 @@ struct dmirror_device {
  * @mirror: of the opener's address space
  * @device: whose file it is
  * @context: a number that no other file has or had, not 0
+ * @fail_alloc: the next pages to migrate shall find no memory to go to
  * @mutex: taken by the callbacks; protects all below
  * @pt: the device page table, by page index of the address: value entries
  *	made by dmirror_pte()
@@ -160,6 +161,7 @@ struct dmirror {
 	struct hmm_mirror	mirror;
 	struct dmirror_device	*device;
 	u64			context;
+	atomic_t		fail_alloc;
 	struct mutex		mutex;	/* protects all below */
 	struct xarray		pt;
 	u64			faults;
@@ -286,8 +288,7 @@ static struct page *dmirror_data(struct page *page)
 	if (!is_device_private_page(page))
 		return page;
 	device = dmirror_page_device(page);
-	return device->slots[page_to_pfn(page) -
-			     dmirror_first_pfn(device)].data;
+	return device->slots[page_to_pfn(page) - dmirror_first_pfn(device)].data;
 }
 
 /* Returns the number of a page that was free, DMIRROR_PAGES if none is. */
@@ -432,9 +433,8 @@ static void dmirror_copy_out(const struct migrate_vma *args)
 static enum migrate_vma_direction
 dmirror_select(const struct dmirror_device *device)
 {
-	return dmirror_is_private(device) ?
-		MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
-		MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+	return dmirror_is_private(device) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
+					    MIGRATE_VMA_SELECT_DEVICE_COHERENT;
 }
 
 /*
@@ -632,8 +632,7 @@ static int dmirror_range_register(struct dmirror *dmirror,
 	range->flags = dmirror_flags;
 	range->values = dmirror_values;
 	range->default_flags = 0;
-	range->pfn_flags_mask = DMIRROR_VALID | DMIRROR_WRITE |
-				DMIRROR_PRIVATE;
+	range->pfn_flags_mask = DMIRROR_VALID | DMIRROR_WRITE | DMIRROR_PRIVATE;
 	range->pfn_shift = DMIRROR_PFN_SHIFT;
 	err = hmm_range_register(range, &dmirror->mirror);
 	if (!err)
@@ -650,8 +649,8 @@ static void dmirror_range_unregister(struct dmirror *dmirror,
 }
 
 /* Snapshots where @orders is given. Without the mutex. */
-static int dmirror_range_fault(struct dmirror *dmirror,
-			       struct hmm_range *range, u8 *orders)
+static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
+			       u8 *orders)
 {
 	struct mm_struct *mm = dmirror_mm(dmirror);
 	long want = (range->end - range->start) >> PAGE_SHIFT;
@@ -678,8 +677,8 @@ static int dmirror_range_fault(struct dmirror *dmirror,
  * With the mutex taken again after dmirror_range_fault(): 0 when what it read
  * can be used, -EAGAIN to fault once more, else the error that stays.
  */
-static int dmirror_range_check(struct dmirror *dmirror,
-			       struct hmm_range *range, int err)
+static int dmirror_range_check(struct dmirror *dmirror, struct hmm_range *range,
+			       int err)
 {
 	lockdep_assert_held(&dmirror->mutex);
 	if (!err && hmm_range_valid(range))
@@ -775,7 +774,9 @@ static int dmirror_lock_piece(struct dmirror_job *job, unsigned long end)
 {
 	u64 pfns[DMIRROR_PIECE];
 	struct hmm_range range = {
-		.start = job->addr, .end = end, .pfns = pfns,
+		.start = job->addr,
+		.end = end,
+		.pfns = pfns,
 	};
 	struct dmirror *dmirror = job->dmirror;
 	u64 asked, home = 0;
@@ -956,8 +957,8 @@ static void dmirror_digest(struct dmirror_digest *digest, const void *buf,
 	const u8 *end = buf + size;
 
 	for (; word < (const __le64 *)end; word++)
-		digest->checksum = (digest->checksum ^ le64_to_cpup(word)) *
-				   FNV64_PRIME;
+		digest->checksum =
+			(digest->checksum ^ le64_to_cpup(word)) * FNV64_PRIME;
 	for (; byte < end; byte++) {
 		bool in_word = !dmirror_is_space(*byte);
 
@@ -1163,24 +1164,27 @@ static unsigned long dmirror_count_moved(const struct migrate_vma *args)
 	return moved;
 }
 
+/* -EAGAIN when there was no memory to go to, because FLAGS has asked for it. */
 static int dmirror_migrate(struct dmirror *dmirror, struct migrate_vma *args,
 			   u64 *moved)
 {
+	bool fail;
 	int err;
 
 	err = migrate_vma_setup(args);
 	if (err)
 		return err;
-	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM)
+	fail = atomic_xchg(&dmirror->fail_alloc, 0);
+	if (!fail && args->flags & MIGRATE_VMA_SELECT_SYSTEM)
 		dmirror_copy_in(dmirror, args);
-	else
+	else if (!fail)
 		dmirror_copy_out(args);
 	migrate_vma_pages(args);
 	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM)
 		dmirror_arrived(dmirror, args);
 	*moved += dmirror_count_moved(args);
 	migrate_vma_finalize(args);
-	return 0;
+	return fail ? -EAGAIN : 0;
 }
 
 /*
@@ -1225,10 +1229,10 @@ static int dmirror_migrate_span(struct dmirror_job *job,
 		long size = fatal_signal_pending(current) ? -EINTR :
 			    dmirror_migrate_piece(job, flags);
 
-		if (size < 0)
-			err = size;
-		else
+		if (size >= 0)
 			job->addr += size;
+		else if (size != -EAGAIN)
+			err = size;
 		cond_resched();
 	}
 	return err;
@@ -1259,7 +1263,9 @@ static int dmirror_lock_own(struct dmirror_job *job, unsigned long end)
 {
 	u64 pfns[DMIRROR_PIECE] = {};
 	struct hmm_range range = {
-		.start = job->addr, .end = end, .pfns = pfns,
+		.start = job->addr,
+		.end = end,
+		.pfns = pfns,
 	};
 	unsigned long i, n = (end - job->addr) >> PAGE_SHIFT;
 	struct dmirror *dmirror = job->dmirror;
@@ -1327,6 +1333,18 @@ static int dmirror_empty(struct dmirror *dmirror, void *arg)
 	return dmirror_evict(dmirror->device, 0) ? 0 : -EBUSY;
 }
 
+static int dmirror_set_flags(struct dmirror *dmirror, void *arg)
+{
+	struct hmm_dmirror_cmd *cmd = arg;
+
+	if (cmd->npages != HMM_DMIRROR_FLAG_FAIL_ALLOC)
+		return -EINVAL;
+	atomic_set(&dmirror->fail_alloc, 1);
+	cmd->cpages = 0;
+	cmd->faults = 0;
+	return 0;
+}
+
 /*
  * EXCLUSIVE and CHECK_EXCLUSIVE
  */
@@ -1355,7 +1373,9 @@ static int dmirror_claim_settle(struct dmirror *dmirror,
 {
 	u64 unused = 0;
 	struct hmm_range range = {
-		.start = claim->start, .end = claim->end, .pfns = &unused,
+		.start = claim->start,
+		.end = claim->end,
+		.pfns = &unused,
 	};
 	int err;
 
@@ -1571,6 +1591,9 @@ static const struct dmirror_request dmirror_requests[] = {
 	DMIRROR_CMD(EXCLUSIVE, dmirror_exclusive),
 	DMIRROR_CMD(CHECK_EXCLUSIVE, dmirror_check_exclusive),
 	DMIRROR_CMD(RELEASE, dmirror_empty),
+	DMIRROR_CMD(FLAGS, dmirror_set_flags),
+	/* Every fault of ours may drop the mmap lock */
+	DMIRROR_CMD(READ_UNLOCKED, dmirror_read),
 	{
 		.request = HMM_DMIRROR_COMPUTE,
 		.has_span = true,
@@ -1629,8 +1652,8 @@ static long dmirror_ioctl(struct file *file, unsigned int cmd,
 	if (copy_from_user(&arg, user, _IOC_SIZE(cmd)))
 		return -EFAULT;
 	if (request->has_span &&
-	    !dmirror_span_ok(arg.addr, *(u64 *)((void *)&arg +
-						request->npages)))
+	    !dmirror_span_ok(arg.addr,
+			     *(u64 *)((void *)&arg + request->npages)))
 		return -EINVAL;
 	err = request->handler(dmirror, &arg);
 	if (err)
@@ -1681,8 +1704,8 @@ static int dmirror_open(struct inode *inode, struct file *file)
 	if (!dmirror)
 		return -ENOMEM;
 	/* The misc device has left itself there */
-	dmirror->device = container_of(file->private_data,
-				       struct dmirror_device, misc);
+	dmirror->device =
+		container_of(file->private_data, struct dmirror_device, misc);
 	dmirror->context = atomic64_inc_return(&contexts);
 	mutex_init(&dmirror->mutex);
 	xa_init(&dmirror->pt);
@@ -1759,8 +1782,7 @@ static int dmirror_find_private(struct dev_pagemap *pagemap)
 static void dmirror_release_memory(struct dmirror_device *device)
 {
 	if (dmirror_is_private(device))
-		release_mem_region(device->pagemap.range.start,
-				   DMIRROR_MEMORY);
+		release_mem_region(device->pagemap.range.start, DMIRROR_MEMORY);
 	kvfree(device->slots);
 }
 
@@ -1778,8 +1800,8 @@ static int dmirror_add_memory(struct dmirror_device *device, unsigned long spm)
 	pagemap->nr_range = 1;
 	pagemap->ops = &dmirror_pagemap_ops;
 	pagemap->owner = device;
-	device->slots = kvcalloc(DMIRROR_PAGES, sizeof(*device->slots),
-				 GFP_KERNEL);
+	device->slots =
+		kvcalloc(DMIRROR_PAGES, sizeof(*device->slots), GFP_KERNEL);
 	if (!device->slots)
 		return -ENOMEM;
 	if (!spm)
@@ -1816,7 +1838,7 @@ static int dmirror_add_device(const char *name, unsigned long spm)
 	err = dmirror_add_memory(device, spm);
 	if (err)
 		return err;
-	device->misc = (struct miscdevice) {
+	device->misc = (struct miscdevice){
 		.minor = MISC_DYNAMIC_MINOR,
 		.name = name,
 		.fops = &dmirror_fops,
@@ -1847,8 +1869,7 @@ static bool dmirror_spm_ok(void)
 	unsigned long high = max(spm_addr_dev0, spm_addr_dev1);
 
 	return IS_ALIGNED(low | high, memremap_compat_align()) &&
-	       high - low >= DMIRROR_MEMORY &&
-	       high + DMIRROR_MEMORY > high;
+	       high - low >= DMIRROR_MEMORY && high + DMIRROR_MEMORY > high;
 }
 
 static int __init dmirror_init(void)

@@ -2,9 +2,10 @@
 /*
  * What a process says to the dummy device, /dev/hmm_dmirrorN.
  *
- * Requests 0x00 to 0x07 keep the numbers and the struct that hmm-tests of a
- * stock kernel uses. Requests from 0x80 on are ours alone, each with a struct
- * of its own whose reserved words are zero both ways.
+ * Requests 0x00 to 0x09 keep the numbers and the struct that hmm-tests of a
+ * stock kernel uses; the last two came after 6.12. Requests from 0x80 on are
+ * ours alone, each with a struct of its own whose reserved words are zero both
+ * ways.
  */
 #ifndef LIB_TEST_HMM_UAPI_H
 #define LIB_TEST_HMM_UAPI_H
@@ -37,6 +38,15 @@ struct hmm_dmirror_cmd {
 #define HMM_DMIRROR_EXCLUSIVE		_IOWR('H', 0x05, struct hmm_dmirror_cmd)
 #define HMM_DMIRROR_CHECK_EXCLUSIVE	_IOWR('H', 0x06, struct hmm_dmirror_cmd)
 #define HMM_DMIRROR_RELEASE		_IOWR('H', 0x07, struct hmm_dmirror_cmd)
+#define HMM_DMIRROR_FLAGS		_IOWR('H', 0x08, struct hmm_dmirror_cmd)
+#define HMM_DMIRROR_READ_UNLOCKED	_IOWR('H', 0x09, struct hmm_dmirror_cmd)
+
+/*
+ * FLAGS takes them where others have the length of the span. FAIL_ALLOC: once,
+ * the next pages to migrate find no memory to go to and stay where they are;
+ * the request then goes on and tries them again.
+ */
+#define HMM_DMIRROR_FLAG_FAIL_ALLOC	0x1
 
 /**
  * struct hmm_dmirror_compute - the device computes over memory it mirrors

@@ -43,6 +43,7 @@ run_case() {
 	mode="test"
 	[ -r "$1/mode" ] && read -r mode <"$1/mode"
 	(cd "$work" && HMM_SKIPS=run/skips \
+		HMM_BASE_SKIPS=none HMM_FAILS=run/fails \
 		"$here/../verdict.sh" run "$mode") >"$work/out" 2>&1
 	check_report $? "$1" >"$work/wrong"
 	[ ! -s "$work/wrong" ]

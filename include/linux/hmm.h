@@ -237,8 +237,7 @@ void hmm_mirror_unregister(struct hmm_mirror *mirror);
 
 int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror);
 void hmm_range_unregister(struct hmm_range *range);
-bool hmm_range_wait_until_valid(struct hmm_range *range,
-				unsigned long timeout);
+bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout);
 
 long hmm_range_fault(struct hmm_range *range, unsigned int flags);
 long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
@@ -406,11 +405,10 @@ hmm_device_entry_to_page(const struct hmm_range *range, u64 entry)
  * Context: any.
  * Return: a valid, read-only entry.
  */
-static inline u64
-hmm_device_entry_from_pfn(const struct hmm_range *range, unsigned long pfn)
+static inline u64 hmm_device_entry_from_pfn(const struct hmm_range *range,
+					    unsigned long pfn)
 {
-	return ((u64)pfn << range->pfn_shift) |
-	       range->flags[HMM_PFN_VALID];
+	return ((u64)pfn << range->pfn_shift) | range->flags[HMM_PFN_VALID];
 }
 
 /**
@@ -421,8 +419,8 @@ hmm_device_entry_from_pfn(const struct hmm_range *range, unsigned long pfn)
  * Context: any.
  * Return: a valid, read-only entry.
  */
-static inline u64
-hmm_device_entry_from_page(const struct hmm_range *range, struct page *page)
+static inline u64 hmm_device_entry_from_page(const struct hmm_range *range,
+					     struct page *page)
 {
 	return hmm_device_entry_from_pfn(range, page_to_pfn(page));
 }

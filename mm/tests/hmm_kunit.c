@@ -415,8 +415,7 @@ u64 hk_look(struct kunit *test, unsigned long addr)
 }
 
 /* The right column: ask for the page at @addr. */
-long hk_ask(struct kunit *test, unsigned long addr, u64 request,
-	    u64 *entry)
+long hk_ask(struct kunit *test, unsigned long addr, u64 request, u64 *entry)
 {
 	struct hmm_range *range = hk_range(test, addr, 1);
 	long ret;
@@ -706,8 +705,9 @@ void hk_remap(struct kunit *test, unsigned long addr, unsigned long npages,
 	unsigned long flags = MAP_FIXED;
 
 	flags |= file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-	KUNIT_ASSERT_EQ(test, vm_mmap(file, addr, npages * PAGE_SIZE, prot,
-				      flags, 0), addr);
+	KUNIT_ASSERT_EQ(test,
+			vm_mmap(file, addr, npages * PAGE_SIZE, prot, flags, 0),
+			addr);
 }
 
 /* @nr huge pages' worth of aligned memory that may be huge; not touched. */
@@ -733,8 +733,8 @@ static struct file *hk_keep_file(struct kunit *test, struct file *file)
 
 struct file *hk_shmem_file(struct kunit *test, unsigned long len)
 {
-	return hk_keep_file(test, shmem_file_setup("hmm-kunit", len,
-						   VM_NORESERVE));
+	return hk_keep_file(test,
+			    shmem_file_setup("hmm-kunit", len, VM_NORESERVE));
 }
 
 struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr)
@@ -893,8 +893,8 @@ static vm_fault_t hk_file_fault(struct vm_fault *vmf)
 	case HK_FILE_UFFD:
 		return hk_file_drop_lock(vmf, VM_FAULT_RETRY);
 	case HK_FILE_COMPLETED:
-		return hk_file_drop_lock(vmf, VM_FAULT_COMPLETED |
-					 VM_FAULT_NOPAGE);
+		return hk_file_drop_lock(vmf,
+					 VM_FAULT_COMPLETED | VM_FAULT_NOPAGE);
 	case HK_FILE_OOM:
 		return VM_FAULT_OOM;
 	case HK_FILE_HWPOISON:
@@ -980,8 +980,8 @@ static void hk_child_end(void *arg)
  */
 struct hk_child *hk_fork(struct kunit *test)
 {
-	struct hk_child *child = kunit_kzalloc(test, sizeof(*child),
-					       GFP_KERNEL);
+	struct hk_child *child =
+		kunit_kzalloc(test, sizeof(*child), GFP_KERNEL);
 	struct kernel_clone_args args = {
 		.exit_signal = SIGCHLD,
 		.fn = hk_child_fn,
@@ -1015,8 +1015,7 @@ static void mirror_register_of_nothing_is_einval(struct kunit *test)
 
 	mmap_write_lock(hk->mm);
 	KUNIT_EXPECT_EQ(test, hmm_mirror_register(NULL, hk->mm), -EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_mirror_register(&dev->mirror, NULL),
-			-EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_mirror_register(&dev->mirror, NULL), -EINVAL);
 	dev->mirror.ops = NULL;
 	KUNIT_EXPECT_EQ(test, hmm_mirror_register(&dev->mirror, hk->mm),
 			-EINVAL);
@@ -1264,7 +1263,8 @@ static void range_with_a_v54_drivers_encoding_is_fine(struct kunit *test)
 		hk_odd,
 		/* flags right next to the pfn, below and above */
 		{ { BIT_ULL(HK_SHIFT - 1), BIT_ULL(HK_FIELD_TOP + 1), 0 },
-		  { 1, 0, 2 }, HK_SHIFT },
+		  { 1, 0, 2 },
+		  HK_SHIFT },
 	};
 	int i;
 
@@ -1406,8 +1406,9 @@ static void hk_expect_round_trip(struct kunit *test,
 	hk_encode(range, encoding);
 	entry = hmm_device_entry_from_pfn(range, pfn);
 	KUNIT_EXPECT_EQ(test, entry, hmm_device_entry_from_page(range, page));
-	KUNIT_EXPECT_EQ(test, entry, ((u64)pfn << encoding->shift) |
-				     encoding->flags[HMM_PFN_VALID]);
+	KUNIT_EXPECT_EQ(test, entry,
+			((u64)pfn << encoding->shift) |
+				encoding->flags[HMM_PFN_VALID]);
 	/* Whatever else the entry says. */
 	entry |= encoding->flags[HMM_PFN_WRITE];
 	entry |= encoding->flags[HMM_PFN_DEVICE_PRIVATE];
@@ -1435,8 +1436,7 @@ static void hk_expect_no_page(struct kunit *test,
 						5ULL << encoding->shift;
 		KUNIT_EXPECT_EQ(test, hmm_device_entry_to_pfn(range, entry),
 				-1UL);
-		KUNIT_EXPECT_NULL(test,
-				  hmm_device_entry_to_page(range, entry));
+		KUNIT_EXPECT_NULL(test, hmm_device_entry_to_page(range, entry));
 	}
 }
 

@@ -220,8 +220,7 @@ void hk_request(struct hmm_range *range, u64 request);
 void hk_request_each(struct hmm_range *range);
 long hk_fault_orders(struct kunit *test, struct hmm_range *range,
 		     unsigned int flags, u8 *orders);
-long hk_fault(struct kunit *test, struct hmm_range *range,
-	      unsigned int flags);
+long hk_fault(struct kunit *test, struct hmm_range *range, unsigned int flags);
 bool hk_valid(struct kunit *test, struct hmm_range *range);
 u64 hk_look(struct kunit *test, unsigned long addr);
 long hk_ask(struct kunit *test, unsigned long addr, u64 request, u64 *entry);
@@ -235,8 +234,7 @@ struct hk_inval *hk_start(struct kunit *test, unsigned long start,
 int hk_start_nonblock(struct kunit *test, struct mmu_notifier_range *update,
 		      unsigned long start, unsigned long end);
 void hk_end(struct hk_inval *inval);
-void hk_invalidate(struct kunit *test, unsigned long start,
-		   unsigned long end);
+void hk_invalidate(struct kunit *test, unsigned long start, unsigned long end);
 void hk_expect_idle(struct kunit *test, struct hmm_range *range);
 long hk_in_flight(struct hmm *hmm);
 

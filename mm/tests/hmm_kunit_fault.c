@@ -132,8 +132,8 @@ static void fault_of_read_only_mapping_is_eperm(struct kunit *test)
 
 static void fault_of_present_read_only_page_is_eperm(struct kunit *test)
 {
-	unsigned long addr = hk_map(test, NULL, PAGE_SIZE, PROT_READ,
-				    MAP_PRIVATE);
+	unsigned long addr =
+		hk_map(test, NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE);
 	u64 entry;
 
 	hk_read(test, addr, 1);
@@ -146,8 +146,7 @@ static void hk_expect_hole(struct kunit *test, unsigned long hole)
 	unsigned long addr = hk_anon(test, 8);
 	struct hmm_range *range = hk_range(test, addr, 8);
 
-	KUNIT_ASSERT_EQ(test, vm_munmap(addr + hole * PAGE_SIZE, PAGE_SIZE),
-			0);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr + hole * PAGE_SIZE, PAGE_SIZE), 0);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
 	hk_expect_failed_at(test, range, hole);
 	hmm_range_unregister(range);
@@ -178,8 +177,8 @@ static void fault_of_prot_none_is_efault(struct kunit *test)
 /* A file of four pages whose faults do as @mode says. */
 static struct hmm_range *hk_file_range(struct kunit *test, struct hk_file *hf)
 {
-	unsigned long addr = hk_map(test, hf->file, 4 * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, 4 * PAGE_SIZE, HK_RW, MAP_SHARED);
 
 	return hk_range(test, addr, 4);
 }
@@ -244,8 +243,8 @@ static void hk_no_fault(struct vm_fault *vmf, void *arg)
 static void address_met_at_the_15th_fault_is_fine(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 1);
-	unsigned long addr = hk_map(test, hf->file, PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
 	u64 entry;
 
 	hf->hook = hk_no_fault;
@@ -321,7 +320,7 @@ static void requests_survive_ebusy(struct kunit *test)
 
 static void page_is_faulted_with_its_own_need(struct kunit *test)
 {
-	unsigned long zero = my_zero_pfn(0);
+	unsigned long zero = page_to_pfn(ZERO_PAGE(0));
 	unsigned long addr = hk_anon(test, 6);
 	struct hmm_range *range = hk_range(test, addr, 6);
 	static const u64 ask[] = {
@@ -402,7 +401,8 @@ static void unrequested_addresses_never_fail(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->pfns[0] & (HK_V | HK_W), HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_ERROR);
 	KUNIT_EXPECT_EQ(test, range->pfns[2], HK_ERROR);
-	KUNIT_EXPECT_EQ(test, range->pfns[3], hk_entry(my_zero_pfn(0), HK_V));
+	KUNIT_EXPECT_EQ(test, range->pfns[3],
+			hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	KUNIT_EXPECT_EQ(test, range->pfns[4], HK_NONE);
 	KUNIT_EXPECT_EQ(test, range->pfns[5] & (HK_V | HK_W), HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 0);
@@ -474,8 +474,8 @@ static void hk_hook_fn(struct vm_fault *vmf, void *arg)
 static struct hmm_range *hk_hooked(struct kunit *test, struct hk_hook *hook)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 8);
-	unsigned long addr = hk_map(test, hf->file, 8 * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, 8 * PAGE_SIZE, HK_RW, MAP_SHARED);
 
 	hk_read(test, addr, 7);
 	memset(hook, 0, sizeof(*hook));
@@ -598,7 +598,8 @@ static void write_over_zero_pages_is_one_call(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), HK_ZERO_PAGES);
 	for (i = 0; i < HK_ZERO_PAGES; i++)
-		zero += range->pfns[i] == hk_entry(my_zero_pfn(0), HK_V);
+		zero += range->pfns[i] ==
+			hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V);
 	KUNIT_EXPECT_EQ(test, zero, HK_ZERO_PAGES);
 	hk_expect_written(test, range);
 	hmm_range_unregister(range);
@@ -611,14 +612,16 @@ static void every_second_write_over_zero_pages_is_one_call(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2048);
 	hk_expect_every_second(test, range, 0);
-	KUNIT_EXPECT_EQ(test, range->pfns[2], hk_entry(my_zero_pfn(0), HK_V));
+	KUNIT_EXPECT_EQ(test, range->pfns[2],
+			hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	hmm_range_unregister(range);
 	/* The same, with those between asking to be read. */
 	addr = hk_anon(test, 2048);
 	range = hk_range(test, addr, 2048);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2048);
 	hk_expect_every_second(test, range, HK_V);
-	KUNIT_EXPECT_EQ(test, range->pfns[2], hk_entry(my_zero_pfn(0), HK_V));
+	KUNIT_EXPECT_EQ(test, range->pfns[2],
+			hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	hmm_range_unregister(range);
 }
 
@@ -626,10 +629,10 @@ static void write_over_a_files_private_mapping_is_one_call(struct kunit *test)
 {
 	const unsigned long n = 4096;
 	struct file *file = hk_shmem_file(test, n * PAGE_SIZE);
-	unsigned long shared = hk_map(test, file, n * PAGE_SIZE, HK_RW,
-				      MAP_SHARED);
-	unsigned long addr = hk_map(test, file, n * PAGE_SIZE, HK_RW,
-				    MAP_PRIVATE);
+	unsigned long shared =
+		hk_map(test, file, n * PAGE_SIZE, HK_RW, MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, file, n * PAGE_SIZE, HK_RW, MAP_PRIVATE);
 	struct hmm_range *range = hk_range(test, addr, n);
 	unsigned long pfn;
 
@@ -790,10 +793,10 @@ static void every_second_write_over_shared_thp(struct kunit *test)
 static unsigned long hk_private_hugetlb(struct kunit *test)
 {
 	struct file *file = hk_hugetlb_file(test, 2);
-	unsigned long shared = hk_map(test, file, 2 * PMD_SIZE, HK_RW,
-				      MAP_SHARED);
-	unsigned long addr = hk_map(test, file, 2 * PMD_SIZE, HK_RW,
-				    MAP_PRIVATE);
+	unsigned long shared =
+		hk_map(test, file, 2 * PMD_SIZE, HK_RW, MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, file, 2 * PMD_SIZE, HK_RW, MAP_PRIVATE);
 
 	hk_write(test, shared, 2 * HPAGE_PMD_NR);
 	hk_read(test, addr, 2 * HPAGE_PMD_NR);
@@ -842,8 +845,8 @@ static void every_second_write_over_private_hugetlb(struct kunit *test)
 static void write_over_hugetlb_shared_with_a_child(struct kunit *test)
 {
 	struct file *file = hk_hugetlb_file(test, 2);
-	unsigned long addr = hk_map(test, file, 2 * PMD_SIZE, HK_RW,
-				    MAP_PRIVATE);
+	unsigned long addr =
+		hk_map(test, file, 2 * PMD_SIZE, HK_RW, MAP_PRIVATE);
 	struct hmm_range *range = hk_range(test, addr, 2 * HPAGE_PMD_NR);
 	struct hk_child *child;
 

@@ -101,8 +101,8 @@ static void busy_fault_is_not_valid_later(struct kunit *test)
 
 static void failed_fault_is_not_valid(struct kunit *test)
 {
-	unsigned long addr = hk_map(test, NULL, PAGE_SIZE, PROT_READ,
-				    MAP_PRIVATE);
+	unsigned long addr =
+		hk_map(test, NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE);
 	struct hmm_range *range = hk_range(test, addr, 1);
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
@@ -121,8 +121,8 @@ static void munmap_and_madvise_are_seen(struct kunit *test)
 
 	hk_request(range, HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
-	KUNIT_EXPECT_EQ(test, do_madvise(hk->mm, addr, PAGE_SIZE,
-					 MADV_DONTNEED), 0);
+	KUNIT_EXPECT_EQ(test,
+			do_madvise(hk->mm, addr, PAGE_SIZE, MADV_DONTNEED), 0);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
@@ -180,8 +180,8 @@ static void wait_beside_an_invalidation_returns_at_once(struct kunit *test)
 	unsigned long addr = hk_anon(test, 3);
 	struct hmm_range *range = hk_range(test, addr + PAGE_SIZE, 1);
 	struct hk_inval *below = hk_start(test, addr, addr + PAGE_SIZE);
-	struct hk_inval *above = hk_start(test, addr + 2 * PAGE_SIZE,
-					  addr + 3 * PAGE_SIZE);
+	struct hk_inval *above =
+		hk_start(test, addr + 2 * PAGE_SIZE, addr + 3 * PAGE_SIZE);
 	unsigned long before = jiffies;
 
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
@@ -199,8 +199,8 @@ static void waiter_wakes_when_the_last_overlapping_ends(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 4);
 	struct hmm_range *range = hk_range(test, addr, 2);
-	struct hk_inval *beside = hk_start(test, addr + 2 * PAGE_SIZE,
-					   addr + 4 * PAGE_SIZE);
+	struct hk_inval *beside =
+		hk_start(test, addr + 2 * PAGE_SIZE, addr + 4 * PAGE_SIZE);
 	struct hk_inval *one = hk_start(test, addr, addr + PAGE_SIZE);
 	struct hk_inval *two = hk_start(test, addr, addr + 4 * PAGE_SIZE);
 	struct hk_waiter *waiter = hk_wait_start(test, range, HK_LONG_MS);
@@ -224,8 +224,8 @@ static void wait_times_out_while_an_invalidation_is_open(struct kunit *test)
 	unsigned long before = jiffies;
 
 	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range,
-							    HK_SHORT_MS));
+	KUNIT_EXPECT_FALSE(test,
+			   hmm_range_wait_until_valid(range, HK_SHORT_MS));
 	KUNIT_EXPECT_GE(test, jiffies - before, msecs_to_jiffies(HK_SHORT_MS));
 	hk_end(inval);
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
@@ -360,7 +360,8 @@ static void last_mirror_unregistered_inside_is_balanced(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-static void one_of_two_mirrors_unregistered_inside_is_balanced(struct kunit *test)
+static void
+one_of_two_mirrors_unregistered_inside_is_balanced(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	struct hk_mirror *other = hk_mirror(test);
@@ -447,7 +448,8 @@ static void nonblockable_refused_by_an_interval_is_balanced(struct kunit *test)
 }
 
 /* A later subscriber is called earlier: be on both sides of the mirror. */
-static void nonblockable_refused_by_a_list_neighbour_is_balanced(struct kunit *test)
+static void
+nonblockable_refused_by_a_list_neighbour_is_balanced(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	unsigned long addr = hk_anon(test, 1);
@@ -679,7 +681,8 @@ static void overflow_ends_in_any_order(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-static void nonblockable_refused_beyond_the_table_is_balanced(struct kunit *test)
+static void
+nonblockable_refused_beyond_the_table_is_balanced(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	unsigned long addr = hk_anon(test, 2);
@@ -730,8 +733,8 @@ static void hk_churn_stop(void *arg)
 
 static struct hk_churn *hk_churn_start(struct kunit *test, unsigned long addr)
 {
-	struct hk_churn *churn = kunit_kzalloc(test, sizeof(*churn),
-					       GFP_KERNEL);
+	struct hk_churn *churn =
+		kunit_kzalloc(test, sizeof(*churn), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, churn);
 	churn->folio = hk_folio(test, addr);
@@ -977,8 +980,7 @@ static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
 
 #define HK_MANY		1000
 
-static struct hmm_range **hk_many_ranges(struct kunit *test,
-					 unsigned long addr)
+static struct hmm_range **hk_many_ranges(struct kunit *test, unsigned long addr)
 {
 	struct hmm_range **ranges;
 	int i;
@@ -1043,9 +1045,10 @@ static void ranges_of_the_same_addresses_are_all_marked(struct kunit *test)
 	for (i = 0; i < 4; i++) {
 		ranges[i] = hk_range_alloc(test, addr, 1);
 		KUNIT_ASSERT_EQ(test,
-				hmm_range_register(ranges[i], i % 2 ?
-						   &other->mirror :
-						   &hk->dev->mirror), 0);
+				hmm_range_register(ranges[i],
+						   i % 2 ? &other->mirror :
+							   &hk->dev->mirror),
+				0);
 		KUNIT_EXPECT_EQ(test, hk_fault(test, ranges[i], 0), 1);
 	}
 	hk_invalidate(test, addr, addr + PAGE_SIZE);

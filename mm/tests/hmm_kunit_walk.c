@@ -111,8 +111,8 @@ static void hk_arena_holes(struct kunit *test, unsigned long addr)
 	hk_remap(test, addr, HPAGE_PMD_NR, NULL, HK_RW);
 	hk_remap(test, addr + 100 * PAGE_SIZE, 50, NULL, PROT_NONE);
 	hk_remap(test, addr + 300 * PAGE_SIZE, 100, NULL, PROT_READ);
-	KUNIT_ASSERT_EQ(test, vm_munmap(addr + 200 * PAGE_SIZE,
-					50 * PAGE_SIZE), 0);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr + 200 * PAGE_SIZE, 50 * PAGE_SIZE),
+			0);
 	hk_write(test, addr + 90 * PAGE_SIZE, 10);
 	hk_read(test, addr + 180 * PAGE_SIZE, 20);
 	hk_write(test, addr + 250 * PAGE_SIZE, 3);
@@ -136,19 +136,18 @@ static void hk_arena_device(struct kunit *test, unsigned long addr)
 		hk_set_pte(test, addr + i * PAGE_SIZE,
 			   pte_mkspecial(pfn_pte(special, PAGE_SHARED)));
 	pfns->vm_flags = VM_PFNMAP;
-	hk_remap(test, addr + PMD_SIZE + 30 * PAGE_SIZE, 16, pfns->file,
-		 HK_RW);
+	hk_remap(test, addr + PMD_SIZE + 30 * PAGE_SIZE, 16, pfns->file, HK_RW);
 	for (i = 0; i < 8; i++)
-		vmf_insert_pfn(pfns->vma, addr + PMD_SIZE +
-			       (30 + i) * PAGE_SIZE,
+		vmf_insert_pfn(pfns->vma,
+			       addr + PMD_SIZE + (30 + i) * PAGE_SIZE,
 			       page_to_pfn(pfns->pages[i]));
 }
 
 static struct hk_arena *hk_arena(struct kunit *test)
 {
 	struct hk *hk = test->priv;
-	struct hk_arena *arena = kunit_kzalloc(test, sizeof(*arena),
-					       GFP_KERNEL);
+	struct hk_arena *arena =
+		kunit_kzalloc(test, sizeof(*arena), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, arena);
 	prandom_seed_state(&arena->rnd, 0x686d6d);
@@ -159,9 +158,11 @@ static struct hk_arena *hk_arena(struct kunit *test)
 	hk_write(test, hk_arena_pmd(arena, 1), 1);
 	hk_read(test, hk_arena_pmd(arena, 2), 1);
 	hk_write(test, hk_arena_pmd(arena, 3), 1);
-	KUNIT_ASSERT_EQ(test, do_madvise(hk->mm, hk_arena_pmd(arena, 3) +
-					 9 * PAGE_SIZE, PAGE_SIZE,
-					 MADV_DONTNEED), 0);
+	KUNIT_ASSERT_EQ(test,
+			do_madvise(hk->mm,
+				   hk_arena_pmd(arena, 3) + 9 * PAGE_SIZE,
+				   PAGE_SIZE, MADV_DONTNEED),
+			0);
 	hk_arena_holes(test, hk_arena_pmd(arena, 4));
 	/* 5: shared memory. 8: a huge page of hugetlb's. 9: none yet. */
 	hk_remap(test, hk_arena_pmd(arena, 5), HPAGE_PMD_NR,
@@ -268,15 +269,15 @@ static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
 	struct hk_arena *arena = hk_arena(test);
 	/* A page more at both ends, where nothing or something else is. */
 	unsigned long first = arena->base - PAGE_SIZE;
-	struct hmm_range *range = hk_range_alloc(test, first,
-						 HK_ARENA_PAGES + 2);
+	struct hmm_range *range =
+		hk_range_alloc(test, first, HK_ARENA_PAGES + 2);
 	u8 *orders = kunit_kzalloc(test, HK_ARENA_PAGES + 2, GFP_KERNEL);
 	int round, i;
 
 	KUNIT_ASSERT_NOT_NULL(test, orders);
 	for (round = 0; round < HK_ROUNDS; round++) {
-		unsigned long from = prandom_u32_state(&arena->rnd) %
-				     (HK_ARENA_PAGES + 2);
+		unsigned long from =
+			prandom_u32_state(&arena->rnd) % (HK_ARENA_PAGES + 2);
 		unsigned long len = HK_ARENA_PAGES + 2 - from;
 
 		for (i = 0; i < 16; i++)
@@ -285,11 +286,11 @@ static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
 			len = 1 + prandom_u32_state(&arena->rnd) % len;
 		range->start = first + from * PAGE_SIZE;
 		range->end = range->start + len * PAGE_SIZE;
-		KUNIT_EXPECT_EQ(test, hmm_range_register(range,
-							 &hk->dev->mirror), 0);
 		KUNIT_EXPECT_EQ(test,
-				hk_fault_orders(test, range,
-						HMM_FAULT_SNAPSHOT, orders),
+				hmm_range_register(range, &hk->dev->mirror), 0);
+		KUNIT_EXPECT_EQ(test,
+				hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+						orders),
 				len);
 		hk_arena_compare(test, range, orders);
 		hmm_range_unregister(range);
@@ -476,8 +477,8 @@ static void interval_api_sees_the_same_of_anything(struct kunit *test)
 {
 	struct hk_arena *arena = hk_arena(test);
 	struct hmm_range *range = hk_range(test, arena->base, HK_ARENA_PAGES);
-	unsigned long *pfns = kunit_kcalloc(test, HK_ARENA_PAGES,
-					    sizeof(*pfns), GFP_KERNEL);
+	unsigned long *pfns =
+		kunit_kcalloc(test, HK_ARENA_PAGES, sizeof(*pfns), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, pfns);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
@@ -494,23 +495,22 @@ static void interval_api_gets_the_same_pages(struct kunit *test)
 	unsigned long addr = hk_huge(test, 4);
 	unsigned long n = 3 * HPAGE_PMD_NR;
 	struct hmm_range *range = hk_range(test, addr + 5 * PAGE_SIZE, n);
-	unsigned long *pfns = kunit_kcalloc(test, n, sizeof(*pfns),
-					    GFP_KERNEL);
+	unsigned long *pfns = kunit_kcalloc(test, n, sizeof(*pfns), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, pfns);
 	hk_remap(test, addr + PMD_SIZE, HPAGE_PMD_NR, NULL, HK_RW);
 	hk_read(test, addr + PMD_SIZE, 99);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), n);
-	KUNIT_EXPECT_EQ(test, hk_interval_fault(test, range->start, range->end,
-						pfns,
-						HMM_INTERVAL_PFN_REQ_FAULT),
+	KUNIT_EXPECT_EQ(test,
+			hk_interval_fault(test, range->start, range->end, pfns,
+					  HMM_INTERVAL_PFN_REQ_FAULT),
 			0);
 	hk_expect_agree(test, range, pfns);
 	/* Theirs first, ours after it; and it is seen by our range. */
-	KUNIT_EXPECT_EQ(test, hk_interval_fault(test, range->start, range->end,
-						pfns,
-						HMM_INTERVAL_PFN_REQ_FAULT |
-						HMM_INTERVAL_PFN_REQ_WRITE),
+	KUNIT_EXPECT_EQ(test,
+			hk_interval_fault(test, range->start, range->end, pfns,
+					  HMM_INTERVAL_PFN_REQ_FAULT |
+						  HMM_INTERVAL_PFN_REQ_WRITE),
 			0);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	hk_request(range, HK_V | HK_W);

@@ -244,8 +244,8 @@ static void remap(struct demo *d)
 	struct span s = part(d, PART_REMAP, 2 * MIB), away = s;
 	struct answer old = cpu_compute(s);
 
-	away.start = mmap(NULL, s.size, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	away.start = mmap(NULL, s.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 	same(d, "mremap() moves", (uintptr_t)away.start,
 	     (uintptr_t)mremap(s.start, s.size, s.size,
 			       MREMAP_MAYMOVE | MREMAP_FIXED, away.start));
@@ -467,6 +467,7 @@ static void engine_is_stopped(struct demo *d)
 		 "the IOMMU stopped the engine at IOVA %#llx", d->iova);
 }
 
+/* clang-format off */
 static const struct step steps[] = {
 	{ "maps the kernel's image, a file", "%llu words",
 	  TABLE_NEW, compute_image },
@@ -528,6 +529,7 @@ static const struct step steps[] = {
 	  TABLE_OTHER, engine_is_stopped },
 };
 
+/* clang-format on */
 static void check_table(struct demo *d, enum table want,
 			const struct hmm_dmirror_stats *delta)
 {
@@ -688,8 +690,8 @@ static void map_image(struct demo *d)
 		cannot_start("%s: %s", IMAGE,
 			     fd < 0 ? strerror(errno) : "is empty");
 	d->image.size = (st.st_size + PAGE_SIZE - 1) & -PAGE_SIZE;
-	d->image.start = mmap(NULL, d->image.size, PROT_READ, MAP_PRIVATE,
-			      fd, 0);
+	d->image.start =
+		mmap(NULL, d->image.size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (d->image.start == MAP_FAILED)
 		cannot_start("%s: mmap(): %s", IMAGE, strerror(errno));
 	read_image(d, fd, st.st_size);

@@ -91,8 +91,8 @@ static bool same(struct demo *d, const char *what, __u64 want, __u64 got)
 		return true;
 	if (!d->why[0])
 		snprintf(d->why, sizeof(d->why),
-			 "%s: expected %llu (%#llx), found %llu (%#llx)",
-			 what, want, want, got, got);
+			 "%s: expected %llu (%#llx), found %llu (%#llx)", what,
+			 want, want, got, got);
 	return false;
 }
 
@@ -148,8 +148,8 @@ static void fill(struct span s, __u64 seed)
 		seed ^= seed >> 7;
 		seed ^= seed << 17;
 		gap = seed >> 61 << 3;
-		word[i] = (seed & 0x0f0f0f0f0f0f0f0fULL) +
-			  0x6161616161616161ULL;
+		word[i] =
+			(seed & 0x0f0f0f0f0f0f0f0fULL) + 0x6161616161616161ULL;
 		word[i] &= ~(0xffULL << gap);
 		word[i] |= (seed & 1 << 4 ? '\n' : ' ') * (1ULL << gap);
 	}

@@ -264,8 +264,8 @@ MEMORY_TEST(discarded_in_the_device)
 
 MEMORY_TEST(moves_along_with_mremap)
 {
-	char *to = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-			-1, 0);
+	char *to =
+		mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, to);
 	test_move_all();
@@ -406,8 +406,8 @@ MEMORY_TEST(shared_and_file_memory_stay)
 MEMORY_TEST(special_mappings_are_refused)
 {
 	char *mixed = mmap(NULL, SIZE, FULL_ACCESS, MAP_SHARED, self->fd, 0);
-	char *huge = mmap(NULL, HUGE, FULL_ACCESS, MAP_PRIVATE |
-			  MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	char *huge = mmap(NULL, HUGE, FULL_ACCESS,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, mixed);
 	ASSERT_NE(MAP_FAILED, huge);
@@ -448,8 +448,8 @@ MEMORY_TEST(hole_in_the_span_moves_nothing)
 MEMORY_TEST(device_is_full)
 {
 	const size_t npages = DEVICE_PAGES - NPAGES / 2, size = npages * PAGE;
-	char *big = mmap(NULL, size, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS |
-			 MAP_NORESERVE, -1, 0);
+	char *big = mmap(NULL, size, FULL_ACCESS,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, big);
 	for (size_t i = 0; i < npages; i += NPAGES)
@@ -582,15 +582,16 @@ MEMORY_TEST(each_device_knows_its_own)
 	int fd[] = { self->fd, self->other };
 
 	for (size_t i = 0; i < NPAGES; i++)
-		test_request_by(fd[i & 1], MIGRATE_TO_DEV,
-				self->ptr + i * PAGE, 1);
+		test_request_by(fd[i & 1], MIGRATE_TO_DEV, self->ptr + i * PAGE,
+				1);
 	for (size_t k = 0; k < 2; k++) {
 		ASSERT_EQ(NPAGES / 2, device_pages(fd[k]));
 		test_request_by(fd[k], SNAPSHOT, self->ptr, NPAGES);
 		for (size_t i = 0; i < NPAGES; i++)
-			ASSERT_EQ((i & 1) == k ?
-				  (self->local | HMM_DMIRROR_PROT_WRITE) :
-				  remote, (uint8_t)self->buf[i]);
+			ASSERT_EQ((i & 1) == k ? (self->local |
+						  HMM_DMIRROR_PROT_WRITE) :
+						 remote,
+				  (uint8_t)self->buf[i]);
 	}
 	/* What the other has, private, comes to system memory when asked for */
 	test_device_sees_data();
@@ -714,11 +715,11 @@ MEMORY_TEST(exclusive_again_and_by_the_other)
 	test_exclusive(self->ptr, self->data, NPAGES);
 	test_request_by(self->other, EXCLUSIVE, self->ptr, NPAGES);
 	EXPECT_EQ(0, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
-	EXPECT_EQ(-EPERM, request_by(self->other, CHECK_EXCLUSIVE, self->ptr,
-				     NPAGES));
+	EXPECT_EQ(-EPERM,
+		  request_by(self->other, CHECK_EXCLUSIVE, self->ptr, NPAGES));
 	test_device_sees_data();
-	EXPECT_EQ(0, request_by(self->other, CHECK_EXCLUSIVE, self->ptr,
-				NPAGES));
+	EXPECT_EQ(0,
+		  request_by(self->other, CHECK_EXCLUSIVE, self->ptr, NPAGES));
 	test_cpu_sees_data();
 }
 
@@ -763,8 +764,8 @@ MEMORY_TEST(exclusive_pages_and_migration)
 
 MEMORY_TEST(exclusive_is_refused)
 {
-	char *shared = mmap(NULL, SIZE, FULL_ACCESS,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *shared = mmap(NULL, SIZE, FULL_ACCESS, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
 
 	ASSERT_NE(MAP_FAILED, shared);
 	EXPECT_EQ(-EBUSY, request(EXCLUSIVE, shared, 1));
@@ -829,8 +830,8 @@ static void *remap_loop(void *arg)
 	while (race_lasts(race)) {
 		if (munmap(race->ptr, SIZE / 2) ||
 		    mmap(race->ptr, SIZE / 2, FULL_ACCESS,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-		    race->ptr)
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			 0) != race->ptr)
 			race->err = errno;
 		memset(race->ptr, race->rounds, SIZE / 2);
 		usleep(1000);
@@ -1035,8 +1036,9 @@ static void migrate_in_child(unsigned int unit, char *ptr, int out)
 	struct race race = { .ptr = ptr, .fd = hmm_open(unit) };
 	char *buf = malloc(SIZE);
 
-	if (race.fd < 0 || hmm_cmd(race.fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr,
-				   buf, NPAGES, NULL) ||
+	if (race.fd < 0 ||
+	    hmm_cmd(race.fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf, NPAGES,
+		    NULL) ||
 	    write(out, "", 1) != 1)
 		_exit(1);
 	migrate_loop(&race);
@@ -1114,8 +1116,8 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 		close(fd);
 		migrate_in_child(unit, ptr, out);
 	}
-	if (fd < 0 || hmm_cmd(fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf,
-			      NPAGES, NULL) ||
+	if (fd < 0 ||
+	    hmm_cmd(fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf, NPAGES, NULL) ||
 	    device_pages(fd) != NPAGES)
 		_exit(1);
 	if (how == END_CRASH) {

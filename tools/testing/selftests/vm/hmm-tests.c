@@ -69,6 +69,7 @@ struct kind {
 	uint8_t	level;
 };
 
+/* clang-format off */
 #define KIND_ANON	{ .flags = MAP_PRIVATE | MAP_ANONYMOUS }
 #define KIND_THP	{ .flags = MAP_PRIVATE | MAP_ANONYMOUS, .thp = true, \
 			  .level = HMM_DMIRROR_PROT_PMD }
@@ -77,6 +78,7 @@ struct kind {
 #define KIND_FILE	{ .flags = MAP_SHARED, .file = true }
 #define KIND_HUGETLB	{ .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, \
 			  .level = HMM_DMIRROR_PROT_PMD }
+/* clang-format on */
 
 /**
  * struct rig - a device context and its memory
@@ -279,12 +281,14 @@ FIXTURE_VARIANT(mem)
 	struct kind kind;
 };
 
+/* clang-format off */
 FIXTURE_VARIANT_ADD(mem, anon) { .kind = KIND_ANON, };
 FIXTURE_VARIANT_ADD(mem, thp) { .kind = KIND_THP, };
 FIXTURE_VARIANT_ADD(mem, file_private) { .kind = KIND_COPY, };
 FIXTURE_VARIANT_ADD(mem, anon_shared) { .kind = KIND_SHARED, };
 FIXTURE_VARIANT_ADD(mem, tmpfs) { .kind = KIND_FILE, };
 FIXTURE_VARIANT_ADD(mem, hugetlb) { .kind = KIND_HUGETLB, };
+/* clang-format on */
 
 FIXTURE_SETUP(mem)
 {
@@ -435,8 +439,8 @@ MEM_TEST(compute_faults_only_what_is_missing)
 MEM_TEST(snapshot_writable)
 {
 	rig_fill(&self->r);
-	test_all_prot(HMM_DMIRROR_PROT_WRITE | self->r.kind.level,
-		      self->r.ptr, NPAGES);
+	test_all_prot(HMM_DMIRROR_PROT_WRITE | self->r.kind.level, self->r.ptr,
+		      NPAGES);
 }
 
 MEM_TEST(snapshot_faults_nothing)
@@ -452,8 +456,8 @@ MEM_TEST(snapshot_read_only)
 {
 	rig_fill(&self->r);
 	ASSERT_EQ(0, mprotect(self->r.ptr, SIZE, PROT_READ));
-	test_all_prot(HMM_DMIRROR_PROT_READ | self->r.kind.level,
-		      self->r.ptr, NPAGES);
+	test_all_prot(HMM_DMIRROR_PROT_READ | self->r.kind.level, self->r.ptr,
+		      NPAGES);
 }
 
 MEM_TEST(prot_none_is_refused)
@@ -541,8 +545,8 @@ MEM_TEST(mremap_takes_it_along)
 	rig_fill(&self->r);
 	test_read(self->r.ptr, NPAGES);
 	ASSERT_EQ(self->r.spare,
-		  mremap(self->r.ptr, SIZE, SIZE,
-			 MREMAP_MAYMOVE | MREMAP_FIXED, self->r.spare));
+		  mremap(self->r.ptr, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			 self->r.spare));
 	test_err_read(EFAULT, self->r.ptr, NPAGES);
 	test_sees(self->r.spare, self->r.data, NPAGES);
 	EXPECT_EQ(1, self->r.cmd.faults);
@@ -557,7 +561,8 @@ MEM_TEST(moved_to_another_node)
 	ASSERT_LE(0, from);
 	to = !from;
 	if (access(to ? "/sys/devices/system/node/node1" :
-			"/sys/devices/system/node/node0", F_OK))
+			"/sys/devices/system/node/node0",
+		   F_OK))
 		SKIP(return, "machine has one NUMA node");
 	test_read(self->r.ptr, NPAGES);
 	ASSERT_EQ(NPAGES, hmm_move_pages(self->r.ptr, NPAGES, to));
@@ -991,8 +996,8 @@ DEVICE_TEST(pfn_mapping_is_refused)
 
 DEVICE_TEST(mixed_map_is_memory)
 {
-	char *map = mmap(NULL, 8 * PAGE, FULL_ACCESS, MAP_SHARED,
-			 self->r.fd, 0);
+	char *map =
+		mmap(NULL, 8 * PAGE, FULL_ACCESS, MAP_SHARED, self->r.fd, 0);
 
 	ASSERT_NE(MAP_FAILED, map);
 	hmm_fill(map, 8 * PAGE);
@@ -1102,7 +1107,8 @@ static void serve_fault(struct server *server, uint64_t addr, bool wp)
 		.range = { .start = addr, .len = PAGE },
 	};
 	struct uffdio_copy copy = {
-		.dst = addr, .len = PAGE,
+		.dst = addr,
+		.len = PAGE,
 		.src = (uintptr_t)server->r->data + addr -
 		       (uintptr_t)server->r->ptr,
 	};
@@ -1134,7 +1140,7 @@ static void *serve(void *arg)
 
 static int server_start(struct server *server, struct rig *r, int uffd)
 {
-	*server = (struct server) { .uffd = uffd, .r = r };
+	*server = (struct server){ .uffd = uffd, .r = r };
 	if (pipe(server->stop))
 		return -errno;
 	return -pthread_create(&server->thread, NULL, serve, server);
@@ -1258,7 +1264,8 @@ static void read_unanswered(struct rig *r, int out)
 
 	r->fd = hmm_open(0);
 	if (r->fd < 0 || uffd < 0 ||
-	    uffd_register(uffd, r->ptr, r->size, UFFDIO_REGISTER_MODE_MISSING) ||
+	    uffd_register(uffd, r->ptr, r->size,
+			  UFFDIO_REGISTER_MODE_MISSING) ||
 	    write(out, "", 1) != 1)
 		_exit(1);
 	hmm_cmd(r->fd, HMM_DMIRROR_READ, r->ptr, r->buf, r->size / PAGE, NULL);
@@ -1374,14 +1381,17 @@ DEVICE_TEST(bad_requests)
 		_IOWR('H', 0x80, struct hmm_dmirror_cmd),
 		_IOWR('H', 0x81, char[72]),
 		_IOWR('H', 0x81, char[256]),
-		0, ~0U,
+		0,
+		~0U,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		ASSERT_EQ(-1, ioctl(self->r.fd, bad[i], &arg)) {
+		ASSERT_EQ(-1, ioctl(self->r.fd, bad[i], &arg))
+		{
 			TH_LOG("request %#x", bad[i]);
 		}
-		ASSERT_EQ(EINVAL, errno) {
+		ASSERT_EQ(EINVAL, errno)
+		{
 			TH_LOG("request %#x", bad[i]);
 		}
 	}
@@ -1390,7 +1400,8 @@ DEVICE_TEST(bad_requests)
 DEVICE_TEST(reserved_words_are_zero)
 {
 	struct hmm_dmirror_compute compute = {
-		.addr = (uintptr_t)self->r.ptr, .npages = 1,
+		.addr = (uintptr_t)self->r.ptr,
+		.npages = 1,
 	};
 	struct hmm_dmirror_stats stats = {};
 
@@ -1486,8 +1497,8 @@ static int check_stranger(struct rig *r)
 	union argument arg;
 
 	for (size_t i = 0; i < ARRAY_SIZE(span_requests); i++) {
-		arg = argument_for(span_requests[i], r,
-				   (uintptr_t)r->ptr, r->size / PAGE);
+		arg = argument_for(span_requests[i], r, (uintptr_t)r->ptr,
+				   r->size / PAGE);
 		if (!ioctl(r->fd, span_requests[i], &arg) || errno != EPERM)
 			return 1;
 	}
@@ -1527,7 +1538,8 @@ DEVICE_TEST(child_may_use_its_own)
 		memset(r->ptr, 'c', SIZE);
 		memset(r->data, 'c', SIZE);
 		_exit(hmm_cmd(r->fd, HMM_DMIRROR_READ, r->ptr, r->buf, NPAGES,
-			      NULL) || memcmp(r->buf, r->data, SIZE));
+			      NULL) ||
+		      memcmp(r->buf, r->data, SIZE));
 	}
 	EXPECT_EQ(0, hmm_wait_child(pid));
 	test_sees(self->r.ptr, self->r.data, NPAGES);
@@ -1552,7 +1564,8 @@ static void open_and_leave(struct rig *r, int answer)
 	close(r->fd);
 	r->fd = hmm_open(0);
 	if (r->fd < 0 || pipe(alive) ||
-	    hmm_cmd(r->fd, HMM_DMIRROR_READ, r->ptr, r->buf, r->size / PAGE, NULL))
+	    hmm_cmd(r->fd, HMM_DMIRROR_READ, r->ptr, r->buf, r->size / PAGE,
+		    NULL))
 		_exit(1);
 	if (!fork()) {
 		close(alive[1]);
@@ -1692,8 +1705,8 @@ DEVICE_TEST(killed_while_device_reads)
 DEVICE_TEST(long_compute_can_be_killed)
 {
 	const size_t size = 64UL << 30;
-	char *ptr = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
-			 MAP_NORESERVE, -1, 0);
+	char *ptr = mmap(NULL, size, PROT_READ,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, ptr);
 	test_killed(ptr, size / PAGE, 100000);
@@ -1774,8 +1787,10 @@ static uint64_t storm_rounds(const struct storm *storm)
 static int storm_start(struct storm *storm, struct rig *r,
 		       int (*round)(struct storm *storm, uint64_t k))
 {
-	*storm = (struct storm) {
-		.r = r, .round = round, .end = hmm_now() + STORM_SECONDS,
+	*storm = (struct storm){
+		.r = r,
+		.round = round,
+		.end = hmm_now() + STORM_SECONDS,
 	};
 	return -pthread_create(&storm->thread, NULL, storm_loop, storm);
 }
@@ -1799,8 +1814,8 @@ static int storm_stop(struct storm *storm)
 static int map_elsewhere(struct storm *storm, uint64_t k)
 {
 	struct rig *r = storm->r;
-	char *ptr = mmap(r->spare, r->size, FULL_ACCESS, MAP_PRIVATE |
-			 MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	char *ptr = mmap(r->spare, r->size, FULL_ACCESS,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
 	if (ptr == MAP_FAILED)
 		return -errno;
@@ -1950,7 +1965,8 @@ RACE_TEST(forks_lose_no_write)
 
 static int page_out(struct storm *storm, uint64_t k)
 {
-	return madvise(storm->r->ptr, storm->r->size, MADV_PAGEOUT) ? -errno : 0;
+	return madvise(storm->r->ptr, storm->r->size, MADV_PAGEOUT) ? -errno :
+								      0;
 }
 
 RACE_TEST(swapping_loses_no_write)
@@ -1995,8 +2011,9 @@ RACE_TEST(contexts_come_and_go)
 		int fd = hmm_open(k & 1);
 
 		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, hmm_cmd(fd, k & 2 ? HMM_DMIRROR_READ :
-						 HMM_DMIRROR_SNAPSHOT,
+		ASSERT_EQ(0, hmm_cmd(fd,
+				     k & 2 ? HMM_DMIRROR_READ :
+					     HMM_DMIRROR_SNAPSHOT,
 				     self->r.ptr, self->r.buf, 64, NULL));
 		ASSERT_EQ(0, close(fd));
 	}

@@ -52,7 +52,7 @@ static inline int hmm_cmd(int fd, unsigned long request, const void *addr,
 
 	if (!cmd)
 		cmd = &mine;
-	*cmd = (struct hmm_dmirror_cmd) {
+	*cmd = (struct hmm_dmirror_cmd){
 		.addr = (uintptr_t)addr,
 		.ptr = (uintptr_t)buf,
 		.npages = npages,
@@ -63,7 +63,7 @@ static inline int hmm_cmd(int fd, unsigned long request, const void *addr,
 static inline int hmm_compute(int fd, const void *addr, uint64_t npages,
 			      struct hmm_dmirror_compute *compute)
 {
-	*compute = (struct hmm_dmirror_compute) {
+	*compute = (struct hmm_dmirror_compute){
 		.addr = (uintptr_t)addr,
 		.npages = npages,
 	};
@@ -72,7 +72,7 @@ static inline int hmm_compute(int fd, const void *addr, uint64_t npages,
 
 static inline int hmm_stats(int fd, struct hmm_dmirror_stats *stats)
 {
-	*stats = (struct hmm_dmirror_stats) {};
+	*stats = (struct hmm_dmirror_stats){};
 	return ioctl(fd, HMM_DMIRROR_STATS, stats) ? -errno : 0;
 }
 
@@ -211,8 +211,8 @@ static inline bool hmm_line_is(const char *line, uintptr_t addr)
 {
 	unsigned long start, end;
 
-	return sscanf(line, "%lx-%lx ", &start, &end) == 2 &&
-	       addr >= start && addr < end;
+	return sscanf(line, "%lx-%lx ", &start, &end) == 2 && addr >= start &&
+	       addr < end;
 }
 
 /*
