@@ -187,12 +187,17 @@ struct hk_child {
  * @pgmap: what makes struct pages of it
  * @res: addresses that nobody uses
  * @next: the page to be used next
+ * @around: a fault brings home not just its page, but all up to
+ *	%HK_DEVMEM_AROUND before it and behind it
  */
 struct hk_devmem {
 	struct dev_pagemap pgmap;
 	struct resource *res;
 	unsigned long next;
+	bool around;
 };
+
+#define HK_DEVMEM_AROUND 16
 
 static inline u64 hk_entry(unsigned long pfn, u64 flags)
 {

@@ -15,30 +15,45 @@ static void hk_devmem_page_free(struct page *page)
 {
 }
 
+static void hk_devmem_copy_home(struct migrate_vma *args)
+{
+	unsigned long i;
+
+	for (i = 0; i < args->npages; i++) {
+		struct page *page;
+
+		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		page = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
+		if (!page)
+			continue;
+		lock_page(page);
+		args->dst[i] = migrate_pfn(page_to_pfn(page));
+	}
+}
+
 static vm_fault_t hk_devmem_to_ram(struct vm_fault *vmf)
 {
-	unsigned long src = 0, dst = 0;
+	struct dev_pagemap *pgmap = vmf->page->pgmap;
+	struct hk_devmem *mem = container_of(pgmap, struct hk_devmem, pgmap);
+	unsigned long around = mem->around ? HK_DEVMEM_AROUND * PAGE_SIZE : 0;
+	unsigned long src[2 * HK_DEVMEM_AROUND + 1] = {};
+	unsigned long dst[2 * HK_DEVMEM_AROUND + 1] = {};
+	unsigned long addr = vmf->address & PAGE_MASK;
 	struct migrate_vma args = {
 		.vma = vmf->vma,
-		.start = vmf->address & PAGE_MASK,
-		.end = (vmf->address & PAGE_MASK) + PAGE_SIZE,
-		.src = &src,
-		.dst = &dst,
-		.pgmap_owner = vmf->page->pgmap->owner,
+		.start = max(addr - around, vmf->vma->vm_start),
+		.end = min(addr + around + PAGE_SIZE, vmf->vma->vm_end),
+		.src = src,
+		.dst = dst,
+		.pgmap_owner = pgmap->owner,
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 		.fault_page = vmf->page,
 	};
-	struct page *page;
 
 	if (migrate_vma_setup(&args))
 		return VM_FAULT_SIGBUS;
-	page = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
-	if (page && src & MIGRATE_PFN_MIGRATE) {
-		lock_page(page);
-		dst = migrate_pfn(page_to_pfn(page));
-	} else if (page) {
-		put_page(page);
-	}
+	hk_devmem_copy_home(&args);
 	migrate_vma_pages(&args);
 	migrate_vma_finalize(&args);
 	return 0;

@@ -650,6 +650,36 @@ static void device_private_pages_come_back_in_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* A driver may bring home more than it is asked for, also what has been read. */
+static void device_private_pages_come_back_with_others(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_devmem *mem = hk_devmem(test, hk);
+	unsigned long addr = hk_anon(test, 64);
+	struct hmm_range *range = hk_range(test, addr, 64);
+	int i;
+
+	hk->dev->mirror.dev_private_owner = hk;
+	mem->around = true;
+	hk_write(test, addr, 64);
+	for (i = 0; i < 64; i++)
+		hk_to_device(test, mem, addr + i * PAGE_SIZE);
+	/* One page is asked for; those before it have been read by then. */
+	hk_request_each(range);
+	range->pfns[40] = HK_V | HK_P;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 64);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_P),
+			64 - 2 * HK_DEVMEM_AROUND - 1);
+	KUNIT_EXPECT_EQ(test, range->pfns[40],
+			hk_entry(hk_pfn(test, addr + 40 * PAGE_SIZE),
+				 HK_V | HK_W));
+	KUNIT_EXPECT_EQ(test, range->pfns[39],
+			hk_entry(hk_pfn(test, addr + 39 * PAGE_SIZE),
+				 HK_V | HK_W));
+	hmm_range_unregister(range);
+}
+
 static struct kunit_case hk_table_cases[] = {
 	KUNIT_CASE(none_without_page_table),
 	KUNIT_CASE(none_beside_a_page),
@@ -685,6 +715,7 @@ static struct kunit_case hk_table_cases[] = {
 	KUNIT_CASE(device_private_page_that_may_not_be_written),
 	KUNIT_CASE(device_private_page_of_another),
 	KUNIT_CASE(device_private_pages_come_back_in_one_call),
+	KUNIT_CASE(device_private_pages_come_back_with_others),
 	{}
 };
 
