@@ -14,8 +14,8 @@ GUEST_CFLAGS := -O2 -g -Wall -Werror -static -pthread -D_GNU_SOURCE=
 BUSYBOX ?= /bin/busybox
 IMAGE := $(KBUILD)/arch/x86/boot/bzImage
 
-# The only module that a guest loads by itself is the dummy device.
-DEVICE := $(KBUILD)/lib/test_hmm.ko
+# What a guest loads by itself: the dummy device and the sample driver.
+MODULES := $(KBUILD)/lib/test_hmm.ko $(KBUILD)/samples/hmm/edu_mirror.ko
 
 $(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
 	@mkdir -p $(@D)
@@ -36,25 +36,38 @@ $(GUEST)/bin/stock-hmm-tests: $(BASE)/version
 		-I$(BASE)/pristine/tools/include/uapi hmm-tests.c \
 		$$(sed -n 's/^$$(TEST_GEN_FILES): *//p' Makefile) -o $@
 
+# Drivers as they were written to v5.4. A test loads them, so they lie in a
+# folder of their own.
+COMPAT := $(TOP)/tools/testing/selftests/vm/compat
+COMPAT_DRIVERS := $(patsubst $(COMPAT)/%.c,$(GUEST)/compat/%.ko, \
+	$(wildcard $(COMPAT)/*.c))
+
+$(COMPAT_DRIVERS) &: $(KBUILD)/.built $(wildcard $(COMPAT)/*)
+	@rm -rf $(GUEST)/compat && mkdir -p $(GUEST)/compat
+	@cp $(COMPAT)/* $(GUEST)/compat/
+	@$(KMAKE) -s --no-print-directory M=$(GUEST)/compat modules
+
 $(GUEST)/init: $(HARNESS)/guest/init.c
 	@mkdir -p $(@D)
 	@$(GUEST_CC) -O2 -Wall -Wextra -Werror -static $< -o $@
 
 -include $(wildcard $(GUEST)/bin/*.d)
 
-# The name of the device in the guest is fixed; that it is there is not: a
-# base without the series has none.
+# The names of the modules are fixed; that they are there is not: a base without
+# the series has none.
 $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
-		$(HARNESS)/guest/setup \
+		$(COMPAT_DRIVERS) $(HARNESS)/guest/setup \
 		$(HARNESS)/initramfs.sh $(BUSYBOX)
 	@rm -rf $(GUEST)/modules && mkdir -p $(GUEST)/modules
-	@! test -e $(DEVICE) || cp $(DEVICE) $(GUEST)/modules/
+	@for m in $(MODULES); do \
+		! test -e $$m || cp $$m $(GUEST)/modules/ || exit 1; done
 	@$(HARNESS)/initramfs.sh $@ /init=$(GUEST)/init \
 		/bin/busybox=$(BUSYBOX) /etc/setup=$(HARNESS)/guest/setup \
 		/boot/bzImage=$(IMAGE) \
 		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
+		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
 		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
 
 # A dollar in CMD is the guest shell's, not make's.

@@ -391,7 +391,8 @@ static void dmirror_copy_in(struct dmirror *dmirror,
 		struct page *from = migrate_pfn_to_page(args->src[i]);
 		struct page *to;
 
-		if (!dmirror_can_move(args->src[i]))
+		/* Only anonymous memory moves; a copy of another may not be ours */
+		if (!dmirror_can_move(args->src[i]) || (from && !PageAnon(from)))
 			continue;
 		to = dmirror_alloc(dmirror);
 		if (!to)
@@ -1682,6 +1683,9 @@ static int dmirror_mmap(struct file *file, struct vm_area_struct *vma)
 		/* The mapping has a reference of its own, or there is none */
 		put_page(page);
 		addr += PAGE_SIZE;
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 	return err;
 }

@@ -35,7 +35,8 @@
  *	  i_mmap_rwsem, anon_vma lock	(reclaim, migration)
  *	    hmm->mirrors_sem		(try-lock where it may not block)
  *	      the driver's lock
- *	        hmm->ranges_lock	(leaf, interrupts off)
+ *	        hmm->ranges_lock	(interrupts off)
+ *	          hmm->wq.lock		(leaf)
  *
  * Reclaim calls us, so nothing allocates with GFP_KERNEL under mirrors_sem or
  * the driver's lock. Nobody waits for an invalidation, nor faults, under a
@@ -51,6 +52,7 @@
 #include <linux/pgtable.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/secretmem.h>
 #include <linux/slab.h>
 #include <linux/swapops.h>
 
@@ -98,7 +100,9 @@ static void hmm_inflight_add(struct hmm *hmm,
 /*
  * The address of @update tells its start from others: the object lives from
  * start to end. One that is not known started before this struct hmm was
- * subscribed and is left alone, unless the table has overflowed.
+ * subscribed and is left alone, unless the table has overflowed. Then it would
+ * be taken for another; but hmm_get() has seen to it that none that started
+ * before can end later than that.
  */
 static void hmm_inflight_del(struct hmm *hmm,
 			     const struct mmu_notifier_range *update)
@@ -159,37 +163,44 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 	}
 }
 
+/* -EAGAIN where the callback may say so; anything else it must not say. */
+static int hmm_call_mirror(struct hmm_mirror *mirror,
+			   const struct mmu_notifier_range *update)
+{
+	bool blockable = mmu_notifier_range_blockable(update);
+	int ret;
+
+	ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
+	WARN_ONCE(ret && (blockable || ret != -EAGAIN),
+		  "hmm: %pS returned %d in %sblockable context\n",
+		  mirror->ops->sync_cpu_device_pagetables, ret,
+		  blockable ? "" : "non-");
+	return ret && !blockable ? -EAGAIN : 0;
+}
+
 /*
  * -EAGAIN ends a non-blockable invalidation that will not happen, so the
  * mirrors after that one need not hear of it. A blockable one does happen,
- * whatever a callback returns: every mirror must be called.
+ * whatever a callback returns: every mirror is called.
  */
 static int hmm_call_mirrors(struct hmm *hmm,
 			    const struct mmu_notifier_range *update)
 {
-	bool blockable = mmu_notifier_range_blockable(update);
 	struct hmm_mirror *mirror;
 	int ret = 0;
 
-	if (blockable)
+	if (mmu_notifier_range_blockable(update))
 		down_read(&hmm->mirrors_sem);
 	else if (!down_read_trylock(&hmm->mirrors_sem))
 		return -EAGAIN;
 
 	list_for_each_entry(mirror, &hmm->mirrors, list) {
-		ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
-		if (!ret)
-			continue;
-		WARN_ONCE(blockable || ret != -EAGAIN,
-			  "hmm: %pS returned %d in %sblockable context\n",
-			  mirror->ops->sync_cpu_device_pagetables, ret,
-			  blockable ? "" : "non-");
-		if (!blockable)
+		ret = hmm_call_mirror(mirror, update);
+		if (ret)
 			break;
 	}
 	up_read(&hmm->mirrors_sem);
-
-	return ret && !blockable ? -EAGAIN : 0;
+	return ret;
 }
 
 /*
@@ -240,7 +251,7 @@ static void hmm_release_mirror(struct hmm_mirror *mirror)
 	if (mirror->ops->release)
 		mirror->ops->release(mirror);
 	else
-		mirror->ops->sync_cpu_device_pagetables(mirror, &all);
+		hmm_call_mirror(mirror, &all);
 }
 
 /*
@@ -337,7 +348,9 @@ static struct hmm *hmm_get(struct mm_struct *mm)
 	struct hmm *hmm;
 	int ret;
 
-	mutex_lock(&hmm_pair_mutex);
+	/* The caller has its mmap lock, which the OOM killer may be after */
+	if (mutex_lock_killable(&hmm_pair_mutex))
+		return ERR_PTR(-EINTR);
 	end = mmu_notifier_get_locked(&hmm_end_ops, mm);
 	if (IS_ERR(end)) {
 		ret = PTR_ERR(end);
@@ -507,7 +520,7 @@ EXPORT_SYMBOL(hmm_mirror_unregister);
 #ifdef MAX_PHYSMEM_BITS
 #define HMM_PHYSMEM_BITS MAX_PHYSMEM_BITS
 #else
-#define HMM_PHYSMEM_BITS BITS_PER_LONG
+#define HMM_PHYSMEM_BITS BITS_PER_TYPE(phys_addr_t)
 #endif
 
 /* Bits of an entry that hold a pfn; 0 if they don't fit into an entry. */
@@ -546,6 +559,16 @@ static bool hmm_encoding_collides(const struct hmm_range *range)
 		if (values[i] & valid && !(values[i] & ~all))
 			return true;
 	return false;
+}
+
+/*
+ * Without users the address space is on its way out, though its pages may be
+ * there until hmm_release().
+ */
+static bool hmm_mm_gone(const struct hmm *hmm)
+{
+	lockdep_assert_held(&hmm->ranges_lock);
+	return hmm->dead || !atomic_read(&hmm->mmu_notifier.mm->mm_users);
 }
 
 static int hmm_range_check(const struct hmm_range *range)
@@ -600,7 +623,7 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 	range->node.last = range->end - 1;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	if (hmm->dead || !atomic_read(&hmm->mmu_notifier.mm->mm_users)) {
+	if (hmm_mm_gone(hmm)) {
 		ret = -EFAULT;
 	} else {
 		range->hmm = hmm;
@@ -626,22 +649,32 @@ EXPORT_SYMBOL(hmm_range_register);
  */
 void hmm_range_unregister(struct hmm_range *range)
 {
-	struct hmm *hmm = range->hmm;
+	struct hmm *hmm = READ_ONCE(range->hmm);
+	bool orphan = false, twice;
 	unsigned long flags;
-	bool orphan;
 
 	if (WARN_ON_ONCE(!hmm))
 		return;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	orphan = !range->mirror;
-	if (!orphan)
-		hmm_range_detach(hmm, range);
-	range->hmm = NULL;
+	/* Of two calls at the same time the first has done it */
+	twice = range->hmm != hmm;
+	if (!twice) {
+		orphan = !range->mirror;
+		if (!orphan)
+			hmm_range_detach(hmm, range);
+		WRITE_ONCE(range->hmm, NULL);
+		/*
+		 * Under the lock: without the range, hmm may go at any time.
+		 * A waiter that looked before us is in the queue already, as
+		 * it looks under the lock too.
+		 */
+		if (waitqueue_active(&hmm->wq))
+			wake_up_all(&hmm->wq);
+	}
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 
-	if (wq_has_sleeper(&hmm->wq))
-		wake_up_all(&hmm->wq);
+	WARN_ON_ONCE(twice);
 	/* From hmm_orphan_ranges(); others live by their mirror's */
 	if (orphan)
 		kref_put(&hmm->kref, hmm_free);
@@ -661,7 +694,7 @@ static enum hmm_range_state hmm_range_state(struct hmm *hmm,
 	unsigned long flags;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	if (hmm->dead || !range->mirror)
+	if (hmm_mm_gone(hmm) || !range->mirror)
 		state = HMM_RANGE_GONE;
 	else if (hmm_busy(hmm, range->start, range->end))
 		state = HMM_RANGE_BUSY;
@@ -678,7 +711,8 @@ static enum hmm_range_state hmm_range_state(struct hmm *hmm,
  * make @range valid, only hmm_range_fault() does.
  *
  * Context: sleeps, not interrupted by signals. The mmap lock may be held;
- * never in a callback nor under a lock that one takes.
+ * never in a callback nor under a lock that one takes. @range is registered
+ * when this is called; it may be unregistered meanwhile, but must stay.
  * Return: true when no invalidation that overlaps @range is in flight; false
  * at the time-out, and at once when the address space is gone or @range is not
  * registered.
@@ -693,10 +727,13 @@ bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout)
 		return false;
 	might_sleep();
 	hmm_may_wait();
+	/* Who wakes us may unregister the range, and then its mirror */
+	kref_get(&hmm->kref);
 	wait_event_timeout(hmm->wq,
 			   (state = hmm_range_state(hmm, range)) !=
 			   HMM_RANGE_BUSY,
 			   msecs_to_jiffies(ms));
+	kref_put(&hmm->kref, hmm_free);
 	return state == HMM_RANGE_QUIET;
 }
 EXPORT_SYMBOL(hmm_range_wait_until_valid);
@@ -1025,8 +1062,30 @@ static int hmm_walk_long(struct hmm_walk *w, struct vm_area_struct *vma,
 		if (ret)
 			return ret;
 		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 	return 0;
+}
+
+/*
+ * Is private memory at @pfn the mirror's own? The page may go home under us,
+ * and with the last of them its struct page: so that is not looked at. Memory
+ * that is about to go has no pagemap to be found, and is nobody's.
+ */
+static bool hmm_owns(const struct hmm_walk *w, unsigned long pfn)
+{
+	struct dev_pagemap *pagemap;
+	bool owns;
+
+	if (!w->owner)
+		return false;
+	pagemap = get_dev_pagemap(pfn, NULL);
+	if (!pagemap)
+		return false;
+	owns = pagemap->owner == w->owner;
+	put_dev_pagemap(pagemap);
+	return owns;
 }
 
 /* Entries that are not present; @leaf has its order and, by offset, its pfn. */
@@ -1039,9 +1098,7 @@ static void hmm_classify_swap(const struct hmm_walk *w, swp_entry_t entry,
 	    is_device_exclusive_entry(entry))
 		return;
 	if (is_device_private_entry(entry)) {
-		struct page *page = pfn_swap_entry_to_page(entry);
-
-		if (!w->owner || page->pgmap->owner != w->owner)
+		if (!hmm_owns(w, swp_offset_pfn(entry)))
 			return;
 		leaf->kind = HMM_LEAF_PRIVATE;
 		leaf->write = is_writable_device_private_entry(entry);
@@ -1293,11 +1350,15 @@ static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
 	int ret;
 
 	cond_resched();
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	for (;;) {
 		pmd = pmdp_get_lockless(pmdp);
 		if (pmd_none(pmd))
 			return hmm_walk_hole(addr, end, -1, walk);
-		if (!pmd_present(pmd) || pmd_leaf(pmd))
+		/* Where there are none, one is bad */
+		if (IS_ENABLED(CONFIG_PGTABLE_HAS_HUGE_LEAVES) &&
+		    (!pmd_present(pmd) || pmd_leaf(pmd)))
 			return hmm_walk_huge_pmd(w, walk->vma, addr, end, pmd);
 		if (pmd_bad(pmd))
 			return hmm_walk_leaf(w, walk->vma, addr, end,
@@ -1366,7 +1427,11 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 #define hmm_walk_hugetlb NULL
 #endif
 
-/* What can be said of a whole VMA. 0 to walk it, 1 when that was all. */
+/*
+ * What can be said of a whole VMA. 0 to walk it, 1 when that was all. Devices
+ * are kept from what the kernel keeps even itself from, or the CPU's stores,
+ * just as pin_user_pages() does.
+ */
 static int hmm_walk_test(unsigned long addr, unsigned long end,
 			 struct mm_walk *walk)
 {
@@ -1376,7 +1441,8 @@ static int hmm_walk_test(unsigned long addr, unsigned long end,
 
 	if (!(flags & VM_READ))
 		leaf.value = w->enc.error;
-	else if (flags & (VM_IO | VM_PFNMAP))
+	else if (flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK) ||
+		 vma_is_secretmem(walk->vma))
 		leaf.value = w->enc.special;
 	else
 		return 0;
@@ -1640,7 +1706,8 @@ EXPORT_SYMBOL(hmm_range_fault_orders);
  *
  * Return: the number of entries, always all; or
  *
- * * -EINVAL: unknown flags, @range is not registered or was changed since
+ * * -EINVAL: unknown flags, @range is not registered, or its start or end was
+ *   changed since
  * * -ENOMEM: no memory
  * * -EPERM: WRITE asked of a mapping without write permission
  * * -EFAULT: asked of addresses where nothing is mapped, or without read

@@ -19,9 +19,11 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/rwsem.h>
+#include <linux/scatterlist.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+struct device;
 struct hmm_mirror;
 
 /**
@@ -205,6 +207,19 @@ struct hmm_mirror {
 	unsigned long			nr_ranges;
 };
 
+/**
+ * struct hmm_dma_batch - a range that is mapped for DMA as one
+ *
+ * Written by hmm_range_dma_map_batch(), read by hmm_range_dma_unmap_batch();
+ * zeroed memory is a batch that is not mapped. The driver protects it with
+ * what protects the arrays of the range.
+ */
+struct hmm_dma_batch {
+	/* private: the pages that the device may only read, or write too */
+	struct sg_table readable;
+	struct sg_table writable;
+};
+
 /*
  * HMM_FAULT_ALLOW_RETRY - let a fault drop the mmap lock, see -EAGAIN of
  *	hmm_range_fault(); needed for memory that userfaultfd serves
@@ -227,6 +242,17 @@ bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout);
 long hmm_range_fault(struct hmm_range *range, unsigned int flags);
 long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 			    u8 *orders);
+
+long hmm_range_dma_map(struct hmm_range *range, struct device *device,
+		       dma_addr_t *daddrs, unsigned int flags);
+long hmm_range_dma_unmap(struct hmm_range *range, struct device *device,
+			 dma_addr_t *daddrs, bool dirty);
+long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
+			     dma_addr_t *daddrs, struct hmm_dma_batch *batch,
+			     unsigned int flags);
+long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
+			       dma_addr_t *daddrs, struct hmm_dma_batch *batch,
+			       bool dirty);
 
 /**
  * hmm_range_valid() - may the device be given what the last fault read?
@@ -283,6 +309,38 @@ static inline long hmm_range_fault(struct hmm_range *range, unsigned int flags)
 
 static inline long hmm_range_fault_orders(struct hmm_range *range,
 					  unsigned int flags, u8 *orders)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_dma_map(struct hmm_range *range,
+				     struct device *device,
+				     dma_addr_t *daddrs, unsigned int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_dma_unmap(struct hmm_range *range,
+				       struct device *device,
+				       dma_addr_t *daddrs, bool dirty)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_dma_map_batch(struct hmm_range *range,
+					   struct device *device,
+					   dma_addr_t *daddrs,
+					   struct hmm_dma_batch *batch,
+					   unsigned int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_dma_unmap_batch(struct hmm_range *range,
+					     struct device *device,
+					     dma_addr_t *daddrs,
+					     struct hmm_dma_batch *batch,
+					     bool dirty)
 {
 	return -EOPNOTSUPP;
 }

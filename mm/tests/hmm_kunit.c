@@ -905,8 +905,20 @@ static vm_fault_t hk_file_fault(struct vm_fault *vmf)
 	return VM_FAULT_SIGBUS;
 }
 
+/* Called by vm_normal_page(), and so from the middle of a walk. */
+static struct page *hk_file_special_page(struct vm_area_struct *vma,
+					 unsigned long addr)
+{
+	struct hk_file *hf = vma->vm_private_data;
+
+	if (hf->look)
+		hf->look(hf->look_arg);
+	return NULL;
+}
+
 static const struct vm_operations_struct hk_file_vm_ops = {
 	.fault = hk_file_fault,
+	.find_special_page = hk_file_special_page,
 };
 
 static int hk_file_mmap(struct file *file, struct vm_area_struct *vma)
@@ -1130,6 +1142,23 @@ static void hk_expect_bad_range(struct kunit *test, unsigned long start,
 			-EINVAL);
 	KUNIT_EXPECT_NULL(test, range->hmm);
 	KUNIT_EXPECT_FALSE(test, hmm_range_valid(range));
+}
+
+/* The core looks for a signal when it takes all locks of the first mirror. */
+static void mirror_register_with_a_signal_is_eintr(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	int ret;
+
+	hmm_mirror_unregister(&hk->dev->mirror);
+	set_thread_flag(TIF_SIGPENDING);
+	ret = hk_mirror_register(test, hk->dev);
+	clear_thread_flag(TIF_SIGPENDING);
+	KUNIT_EXPECT_EQ(test, ret, -EINTR);
+	KUNIT_EXPECT_NULL(test, hk->dev->mirror.hmm);
+	KUNIT_EXPECT_EQ(test, hk_mirror_register(test, hk->dev), 0);
+	hk_invalidate(test, PAGE_SIZE, 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 1);
 }
 
 static void range_of_bad_addresses_is_einval(struct kunit *test)
@@ -1421,6 +1450,7 @@ static struct kunit_case hk_register_cases[] = {
 	KUNIT_CASE(mirror_register_of_nothing_is_einval),
 	KUNIT_CASE(mirror_registered_twice_is_einval),
 	KUNIT_CASE(mirror_of_dead_mm_is_efault),
+	KUNIT_CASE(mirror_register_with_a_signal_is_eintr),
 	KUNIT_CASE(mirrors_of_one_mm_share_its_hmm),
 	KUNIT_CASE(every_mirror_is_called),
 	KUNIT_CASE(unregistered_mirror_is_not_called),

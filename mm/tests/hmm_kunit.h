@@ -12,6 +12,7 @@
 
 #include <kunit/test.h>
 #include <linux/hmm.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/completion.h>
@@ -156,6 +157,8 @@ enum hk_file_mode {
  * @fault_flags: all FAULT_FLAG_* seen
  * @hook: called in each fault
  * @hook_arg: for @hook
+ * @look: called, in the walk, for each special entry that is read
+ * @look_arg: for @look
  * @file: the open file
  */
 struct hk_file {
@@ -168,6 +171,8 @@ struct hk_file {
 	unsigned int fault_flags;
 	void (*hook)(struct vm_fault *vmf, void *arg);
 	void *hook_arg;
+	void (*look)(void *arg);
+	void *look_arg;
 	struct file *file;
 };
 
@@ -176,6 +181,23 @@ struct hk_child {
 	struct completion go;
 	struct completion gone;
 };
+
+/**
+ * struct hk_devmem - a device's own memory, which the CPU cannot reach
+ * @pgmap: what makes struct pages of it
+ * @res: addresses that nobody uses
+ * @next: the page to be used next
+ * @around: a fault brings home not just its page, but all up to
+ *	%HK_DEVMEM_AROUND before it and behind it
+ */
+struct hk_devmem {
+	struct dev_pagemap pgmap;
+	struct resource *res;
+	unsigned long next;
+	bool around;
+};
+
+#define HK_DEVMEM_AROUND 16
 
 static inline u64 hk_entry(unsigned long pfn, u64 flags)
 {
@@ -251,5 +273,10 @@ pte_t hk_poison_pte(struct page *page);
 struct folio *hk_folio(struct kunit *test, unsigned long addr);
 struct hk_child *hk_fork(struct kunit *test);
 void hk_reap(struct kunit *test, struct hk_child *child);
+
+struct hk_devmem *hk_devmem(struct kunit *test, void *owner);
+struct hk_devmem *hk_peermem(struct kunit *test);
+unsigned long hk_to_device(struct kunit *test, struct hk_devmem *mem,
+			   unsigned long addr);
 
 #endif /* MM_TESTS_HMM_KUNIT_H */

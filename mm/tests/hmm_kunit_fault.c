@@ -96,6 +96,23 @@ static void unknown_flag_is_einval(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+static void range_changed_since_is_einval(struct kunit *test)
+{
+	struct hmm_range *range = hk_range(test, hk_anon(test, 3), 2);
+
+	range->end += PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EINVAL);
+	range->end -= 2 * PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EINVAL);
+	range->end += PAGE_SIZE;
+	range->start += PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EINVAL);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	range->start -= PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2);
+	hmm_range_unregister(range);
+}
+
 static void fault_of_read_only_mapping_is_eperm(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 8);
@@ -862,6 +879,7 @@ static void write_over_a_mixture_is_one_call(struct kunit *test)
 
 static struct kunit_case hk_fault_cases[] = {
 	KUNIT_CASE(unknown_flag_is_einval),
+	KUNIT_CASE(range_changed_since_is_einval),
 	KUNIT_CASE(fault_of_read_only_mapping_is_eperm),
 	KUNIT_CASE(fault_of_present_read_only_page_is_eperm),
 	KUNIT_CASE(fault_of_hole_is_efault),

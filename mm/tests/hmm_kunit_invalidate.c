@@ -759,20 +759,24 @@ static void mirrors_come_and_go_under_invalidations(struct kunit *test)
 	struct hmm_range *range;
 	struct hk_thread *thread;
 	struct hk_churn *churn;
-	int i, failed = 0;
+	int i, failed = 0, stuck = 0;
 
 	hk_write(test, addr, 1);
 	churn = hk_churn_start(test, addr);
 	thread = hk_run(test, hk_churn_fn, churn);
-	for (i = 0; i < HK_CHURN_ROUNDS; i++) {
+	for (i = 0; i < HK_CHURN_ROUNDS && !stuck; i++) {
 		hmm_mirror_unregister(&hk->dev->mirror);
 		failed += hk_mirror_register(test, hk->dev) != 0;
-		cond_resched();
+		/* What a start leaves behind without its end is in this one */
+		range = hk_range(test, addr, 1);
+		stuck += !hmm_range_wait_until_valid(range, HK_LONG_MS);
+		hmm_range_unregister(range);
 	}
 	KUNIT_EXPECT_TRUE(test, hk_poll(hk_churn_runs, churn));
 	hk_churn_stop(churn);
 	KUNIT_ASSERT_TRUE(test, hk_thread_done(thread, HK_LONG_MS));
 	KUNIT_ASSERT_EQ(test, failed, 0);
+	KUNIT_EXPECT_EQ(test, stuck, 0);
 	range = hk_range(test, addr, 1);
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 0);
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
@@ -807,6 +811,147 @@ static void ranges_come_and_go_under_invalidations(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, odd, 0);
 	hk_expect_idle(test, range);
 	hmm_range_unregister(range);
+}
+
+struct hk_discard {
+	struct mm_struct *mm;
+	unsigned long addr;
+	atomic_t rounds;
+	bool stop;
+};
+
+/* Each round takes the page, and the next fault brings another. */
+static void hk_discard_fn(void *arg)
+{
+	struct hk_discard *discard = arg;
+
+	while (!READ_ONCE(discard->stop)) {
+		do_madvise(discard->mm, discard->addr, PAGE_SIZE,
+			   MADV_DONTNEED);
+		atomic_inc(&discard->rounds);
+		cond_resched();
+	}
+}
+
+/*
+ * What P1 says, with nothing forced: under the driver's lock, in which the
+ * invalidation waits for its turn, a valid entry is what the CPU has.
+ */
+static void valid_entry_is_what_the_cpu_has(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hk_discard discard = { .mm = hk->mm, .addr = addr };
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_thread *thread = hk_run(test, hk_discard_fn, &discard);
+	int i, valid = 0, stale = 0, odd = 0;
+
+	hk_request(range, HK_V | HK_W);
+	for (i = 0; i < 20000 && (valid < 500 || !stale); i++) {
+		long ret = hk_fault(test, range, 0);
+
+		odd += ret != 1 && ret != -EBUSY;
+		cond_resched();
+		spin_lock(&hk->dev->lock);
+		if (hmm_range_valid(range)) {
+			valid++;
+			odd += range->pfns[0] != hk_entry(hk_pfn(test, addr),
+							  HK_V | HK_W);
+		} else if (ret == 1) {
+			stale++;
+		}
+		spin_unlock(&hk->dev->lock);
+	}
+	WRITE_ONCE(discard.stop, true);
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(thread, HK_LONG_MS));
+	KUNIT_EXPECT_EQ(test, odd, 0);
+	KUNIT_EXPECT_GT(test, valid, 0);
+	KUNIT_EXPECT_GT(test, stale, 0);
+	hmm_range_unregister(range);
+}
+
+/* An invalidation that comes, and is over, while a page table is being read. */
+struct hk_during {
+	struct kunit *test;
+	unsigned long start;
+	int calls;
+	int err;
+};
+
+static void hk_during_walk(void *arg)
+{
+	struct hk_during *during = arg;
+	struct mmu_notifier_range update;
+
+	/* The walk has the page table, so nothing here may sleep */
+	if (during->calls++)
+		return;
+	during->err = hk_start_nonblock(during->test, &update, during->start,
+					during->start + PAGE_SIZE);
+	mmu_notifier_invalidate_range_end(&update);
+}
+
+static long hk_fault_during(struct kunit *test, struct hmm_range *range,
+			    struct hk_file *hf, unsigned long start)
+{
+	struct hk_during during = { .test = test, .start = start };
+	long ret;
+
+	hf->look_arg = &during;
+	hf->look = hk_during_walk;
+	ret = hk_fault(test, range, HMM_FAULT_SNAPSHOT);
+	hf->look = NULL;
+	KUNIT_EXPECT_EQ(test, during.calls, 1);
+	KUNIT_EXPECT_EQ(test, during.err, 0);
+	KUNIT_EXPECT_EQ(test, hk_valid(test, range), ret > 0);
+	return ret;
+}
+
+/*
+ * The walk has read the entry before the middle one and not the one after it.
+ * Neither may be trusted: the CPU may be about to change what was read, and
+ * what will be read may be from before the end.
+ */
+static void invalidation_during_the_walk_collides(struct kunit *test)
+{
+	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 3);
+	unsigned long addr = hk_map(test, hf->file, 3 * PAGE_SIZE,
+				    PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct hmm_range *range = hk_range(test, addr, 3);
+	unsigned long middle = addr + PAGE_SIZE;
+	pte_t old;
+
+	hk_write(test, addr, 3);
+	old = hk_set_pte(test, middle,
+			 pte_mkspecial(pfn_pte(hk_pfn(test, middle),
+					       PAGE_READONLY)));
+	KUNIT_EXPECT_EQ(test, hk_fault_during(test, range, hf, addr), -EBUSY);
+	KUNIT_EXPECT_EQ(test, hk_fault_during(test, range, hf, middle),
+			-EBUSY);
+	KUNIT_EXPECT_EQ(test, hk_fault_during(test, range, hf,
+					      middle + PAGE_SIZE), -EBUSY);
+	/* Beside the range it does not matter. */
+	KUNIT_EXPECT_EQ(test, hk_fault_during(test, range, hf,
+					      middle + 2 * PAGE_SIZE), 3);
+	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_SPECIAL);
+	hk_set_pte(test, middle, old);
+	hk_expect_idle(test, range);
+	hmm_range_unregister(range);
+}
+
+/* A range that goes takes its waiters with it. */
+static void waiter_wakes_when_its_range_goes(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hk_waiter *waiter = hk_wait_start(test, range, HK_LONG_MS);
+
+	KUNIT_EXPECT_FALSE(test, hk_thread_done(waiter->thread, HK_SHORT_MS));
+	hmm_range_unregister(range);
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_FALSE(test, waiter->result);
+	hk_end(inval);
 }
 
 static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
@@ -994,6 +1139,9 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(nonblockable_refused_beyond_the_table_is_balanced),
 	KUNIT_CASE(mirrors_come_and_go_under_invalidations),
 	KUNIT_CASE(ranges_come_and_go_under_invalidations),
+	KUNIT_CASE(valid_entry_is_what_the_cpu_has),
+	KUNIT_CASE(invalidation_during_the_walk_collides),
+	KUNIT_CASE(waiter_wakes_when_its_range_goes),
 	KUNIT_CASE(range_of_a_dead_mm_is_good_for_nothing),
 	KUNIT_CASE(invalidation_touches_only_what_it_overlaps),
 	KUNIT_CASE(ranges_of_the_same_addresses_are_all_marked),

@@ -571,119 +571,6 @@ static void no_mapping(struct kunit *test)
 
 /* ------------------------------------------------------- device private memory */
 
-/**
- * struct hk_devmem - a device's own memory, which the CPU cannot reach
- * @pgmap: what makes struct pages of it
- * @res: addresses that nobody uses
- * @next: the page to be used next
- */
-struct hk_devmem {
-	struct dev_pagemap pgmap;
-	struct resource *res;
-	unsigned long next;
-};
-
-static void hk_devmem_page_free(struct page *page)
-{
-}
-
-static vm_fault_t hk_devmem_to_ram(struct vm_fault *vmf)
-{
-	unsigned long src = 0, dst = 0;
-	struct migrate_vma args = {
-		.vma = vmf->vma,
-		.start = vmf->address & PAGE_MASK,
-		.end = (vmf->address & PAGE_MASK) + PAGE_SIZE,
-		.src = &src,
-		.dst = &dst,
-		.pgmap_owner = vmf->page->pgmap->owner,
-		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
-		.fault_page = vmf->page,
-	};
-	struct page *page;
-
-	if (migrate_vma_setup(&args))
-		return VM_FAULT_SIGBUS;
-	page = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_ZERO);
-	if (page && src & MIGRATE_PFN_MIGRATE) {
-		lock_page(page);
-		dst = migrate_pfn(page_to_pfn(page));
-	} else if (page) {
-		put_page(page);
-	}
-	migrate_vma_pages(&args);
-	migrate_vma_finalize(&args);
-	return 0;
-}
-
-static const struct dev_pagemap_ops hk_devmem_ops = {
-	.page_free = hk_devmem_page_free,
-	.migrate_to_ram = hk_devmem_to_ram,
-};
-
-/* Runs when the mm, and with it the last user of the pages, has gone. */
-static void hk_devmem_drop(void *arg)
-{
-	struct hk_devmem *mem = arg;
-
-	memunmap_pages(&mem->pgmap);
-	release_mem_region(mem->res->start, resource_size(mem->res));
-}
-
-static struct hk_devmem *hk_devmem(struct kunit *test, void *owner)
-{
-	struct hk_devmem *mem = kunit_kzalloc(test, sizeof(*mem), GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, mem);
-	mem->res =
-		request_free_mem_region(&iomem_resource, PMD_SIZE, "hmm-kunit");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mem->res);
-	mem->pgmap.type = MEMORY_DEVICE_PRIVATE;
-	mem->pgmap.range.start = mem->res->start;
-	mem->pgmap.range.end = mem->res->end;
-	mem->pgmap.nr_range = 1;
-	mem->pgmap.ops = &hk_devmem_ops;
-	mem->pgmap.owner = owner;
-	mem->next = PHYS_PFN(mem->res->start);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, memremap_pages(&mem->pgmap,
-							  numa_mem_id()));
-	KUNIT_ASSERT_EQ(test,
-			kunit_add_action_or_reset(test, hk_devmem_drop, mem),
-			0);
-	return mem;
-}
-
-/* Move the page at @addr to the device. Returns its pfn there. */
-static unsigned long hk_to_device(struct kunit *test, struct hk_devmem *mem,
-				  unsigned long addr)
-{
-	struct hk *hk = test->priv;
-	unsigned long src = 0, dst = 0;
-	struct migrate_vma args = {
-		.start = addr,
-		.end = addr + PAGE_SIZE,
-		.src = &src,
-		.dst = &dst,
-		.pgmap_owner = mem->pgmap.owner,
-		.flags = MIGRATE_VMA_SELECT_SYSTEM,
-	};
-	unsigned long pfn = mem->next++;
-
-	mmap_read_lock(hk->mm);
-	args.vma = vma_lookup(hk->mm, addr);
-	KUNIT_EXPECT_EQ(test, migrate_vma_setup(&args), 0);
-	KUNIT_EXPECT_EQ(test, args.cpages, 1);
-	if (args.cpages) {
-		zone_device_page_init(pfn_to_page(pfn));
-		dst = migrate_pfn(pfn);
-	}
-	migrate_vma_pages(&args);
-	migrate_vma_finalize(&args);
-	mmap_read_unlock(hk->mm);
-	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), -1UL);
-	return pfn;
-}
-
 static void device_private_page_of_ones_own(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -763,6 +650,36 @@ static void device_private_pages_come_back_in_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* A driver may bring home more than it is asked for, also what has been read. */
+static void device_private_pages_come_back_with_others(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_devmem *mem = hk_devmem(test, hk);
+	unsigned long addr = hk_anon(test, 64);
+	struct hmm_range *range = hk_range(test, addr, 64);
+	int i;
+
+	hk->dev->mirror.dev_private_owner = hk;
+	mem->around = true;
+	hk_write(test, addr, 64);
+	for (i = 0; i < 64; i++)
+		hk_to_device(test, mem, addr + i * PAGE_SIZE);
+	/* One page is asked for; those before it have been read by then. */
+	hk_request_each(range);
+	range->pfns[40] = HK_V | HK_P;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 64);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_P),
+			64 - 2 * HK_DEVMEM_AROUND - 1);
+	KUNIT_EXPECT_EQ(test, range->pfns[40],
+			hk_entry(hk_pfn(test, addr + 40 * PAGE_SIZE),
+				 HK_V | HK_W));
+	KUNIT_EXPECT_EQ(test, range->pfns[39],
+			hk_entry(hk_pfn(test, addr + 39 * PAGE_SIZE),
+				 HK_V | HK_W));
+	hmm_range_unregister(range);
+}
+
 static struct kunit_case hk_table_cases[] = {
 	KUNIT_CASE(none_without_page_table),
 	KUNIT_CASE(none_beside_a_page),
@@ -798,6 +715,7 @@ static struct kunit_case hk_table_cases[] = {
 	KUNIT_CASE(device_private_page_that_may_not_be_written),
 	KUNIT_CASE(device_private_page_of_another),
 	KUNIT_CASE(device_private_pages_come_back_in_one_call),
+	KUNIT_CASE(device_private_pages_come_back_with_others),
 	{}
 };
 

@@ -20,6 +20,10 @@
  *  - The device's counters must fit: no fault where its page table was still
  *    good, an invalidation that took entries away where it was not.
  *
+ * The last steps are of another device, edu, whose engine does real DMA through
+ * an IOMMU. Its driver maps a page for as long as a transfer takes, and lets the
+ * engine be stopped by the IOMMU when it is made to go on after that.
+ *
  * Every one of these is a comparison, and all of them are made by same().
  *
  * Exit status: 0 all steps ok, 1 a difference (the first ends the run), 2 the
@@ -63,6 +67,7 @@ enum table {
 	TABLE_KEPT,	/* not one fault, not one entry gone */
 	TABLE_LOST,	/* entries invalidated, and faulted in again */
 	TABLE_MOVED,	/* entries invalidated, others there without a fault */
+	TABLE_OTHER,	/* nothing, it is another device that is used */
 };
 
 struct step {
@@ -410,6 +415,58 @@ static void compute_heap(struct demo *d)
 	same_answer(d, cpu_compute(d->heap), got);
 }
 
+/* The first words of what the engine has to do with, and where it has it. */
+static void note_engine(struct demo *d, const char *did,
+			const struct edu_mirror_copy *copy)
+{
+	snprintf(d->note, sizeof(d->note), "the engine %s at IOVA %#llx: %.36s",
+		 did, copy->iova, d->engine.start);
+	d->note[strcspn(d->note, "\n")] = '\0';
+	d->pages = 1;
+}
+
+static void engine_reads(struct demo *d)
+{
+	struct edu_mirror_copy copy;
+
+	fill(d->engine, 14);
+	d->sent = cpu_compute(d->engine);
+	same(d, "errno of the engine's read", 0,
+	     -edu_load(d->edu, d->engine.start, d->engine.size, &copy));
+	same_answer(d, d->sent, cpu_compute(d->engine));
+	note_engine(d, "has read", &copy);
+}
+
+/* Only through the engine can the words come back that were there before. */
+static void engine_writes(struct demo *d)
+{
+	struct edu_mirror_copy copy;
+
+	fill(d->engine, 15);
+	same(d, "the CPU wrote other words", 1,
+	     cpu_compute(d->engine).sum != d->sent.sum);
+	same(d, "errno of the engine's write", 0,
+	     -edu_store(d->edu, d->engine.start, d->engine.size, &copy));
+	same_answer(d, d->sent, cpu_compute(d->engine));
+	note_engine(d, "wrote", &copy);
+	d->iova = copy.iova;
+}
+
+/* Nothing of the process is there any more, and nothing of it changes. */
+static void engine_is_stopped(struct demo *d)
+{
+	struct answer want;
+
+	done(d, "munmap()", munmap(d->engine.start, PAGE_SIZE));
+	fill(d->copy, 16);
+	want = cpu_compute(d->copy);
+	same(d, "the IOMMU reported a fault at the old address", 1,
+	     edu_replay_faults(d->edu, d->iova));
+	same_answer(d, want, cpu_compute(d->copy));
+	snprintf(d->note, sizeof(d->note),
+		 "the IOMMU stopped the engine at IOVA %#llx", d->iova);
+}
+
 /* clang-format off */
 static const struct step steps[] = {
 	{ "maps the kernel's image, a file", "%llu words",
@@ -464,12 +521,20 @@ static const struct step steps[] = {
 	  TABLE_NEW, compute_heap },
 	{ "left the kernel's image alone", "%llu words, no fault",
 	  TABLE_KEPT, compute_image },
+	{ "lets edu's engine read by DMA", "has them in its buffer",
+	  TABLE_OTHER, engine_reads },
+	{ "writes others, lets it write", "has brought them back",
+	  TABLE_OTHER, engine_writes },
+	{ "munmap(), lets it write once more", "stopped by the IOMMU",
+	  TABLE_OTHER, engine_is_stopped },
 };
 
 /* clang-format on */
 static void check_table(struct demo *d, enum table want,
 			const struct hmm_dmirror_stats *delta)
 {
+	if (want == TABLE_OTHER)
+		return;
 	if (want == TABLE_KEPT) {
 		same(d, "device faults", 0, delta->faults);
 		same(d, "entries the device lost", 0, delta->dropped);
@@ -493,6 +558,8 @@ static void print_step(struct demo *d, size_t nr,
 	printf("%2zu %-34s %-24s %-8s %5llu %6llu %5llu %5llu %s\n",
 	       nr + 1, step->cpu, saw, d->shown, d->pages, delta->faults,
 	       delta->invalidations, delta->dropped, d->why[0] ? "no" : "ok");
+	if (d->note[0])
+		printf("   %s\n", d->note);
 	if (d->why[0])
 		printf("   not ok: %s\n", d->why);
 }
@@ -514,6 +581,7 @@ static bool run_step(struct demo *d, size_t nr)
 
 	d->pages = 0;
 	d->words = 0;
+	d->note[0] = '\0';
 	d->why[0] = '\0';
 	snprintf(d->shown, sizeof(d->shown), "-");
 	steps[nr].run(d);
@@ -584,6 +652,8 @@ static void map_heap(struct demo *d, size_t mib)
 	memset(d->copy.start, ' ', d->copy.size);
 	if (madvise(d->copy.start, d->copy.size, MADV_DONTFORK))
 		cannot_start("MADV_DONTFORK: %s", strerror(errno));
+	d->engine = sub(map_memory("for the engine", PAGE_SIZE, 0), 0,
+			EDU_MIRROR_MAX);
 	d->hugetlb = map_memory("of hugetlb pages, see vm.nr_hugepages",
 				2 * HUGE_SIZE, MAP_HUGETLB);
 	d->heap = map_memory("of heap", mib * MIB + HUGE_SIZE, 0);
@@ -680,6 +750,9 @@ int main(int argc, char **argv)
 	d.fd = hmm_open(0);
 	if (d.fd < 0)
 		cannot_start("/dev/hmm_dmirror0: %s", strerror(-d.fd));
+	d.edu = edu_open(EDU);
+	if (d.edu < 0)
+		cannot_start("the edu device: %s", strerror(-d.edu));
 	map_image(&d);
 	map_heap(&d, mib);
 	before = device_stats(&d);

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdnoreturn.h>
 
+#include "hmm-edu.h"
 #include "hmm-util.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -43,11 +44,15 @@ struct answer {
 
 struct demo {
 	int fd;
+	int edu;
 	struct span image;
 	struct span heap;
 	struct span hugetlb;
+	struct span engine;	/* what edu's engine reads and writes */
 	struct span copy;	/* what READ fills and WRITE takes */
 	struct answer first;	/* of the image, as read() saw it */
+	struct answer sent;	/* of what the engine read */
+	__u64 iova;		/* where it last wrote */
 
 	pid_t child;
 	int to_child;
@@ -56,6 +61,7 @@ struct demo {
 	char shown[9];
 	__u64 words;
 	__u64 pages;
+	char note[100];
 	char why[160];
 
 	/* of all steps */

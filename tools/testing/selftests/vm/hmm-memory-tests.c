@@ -41,16 +41,6 @@ static char cpu_read(const char *addr)
 	return __atomic_load_n(addr, __ATOMIC_RELAXED);
 }
 
-/* The child's exit status, or 256 and the signal that killed it. */
-static int wait_child(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
-}
-
 /* Pages in use of a device's memory, -errno if it cannot be asked. */
 static long device_pages(int fd)
 {
@@ -522,7 +512,7 @@ MEMORY_TEST(fork_then_device_writes)
 	memcpy(self->buf, self->data, SIZE);
 	test_request(WRITE, self->ptr, NPAGES);
 	ASSERT_EQ(1, write(pipes[1], "", 1));
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	test_device_sees_data();
 	test_cpu_sees_data();
 	unpin(pipes);
@@ -543,7 +533,7 @@ MEMORY_TEST(fork_then_child_writes)
 		memset(self->ptr, 0x77, SIZE);
 		_exit(!!differs);
 	}
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	test_device_sees_data();
 	test_cpu_sees_data();
 }
@@ -572,7 +562,7 @@ MEMORY_TEST(child_outlives_the_opener)
 		}
 		_exit(0);
 	}
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	ASSERT_EQ(1, write(go[1], "", 1));
 	ASSERT_EQ(1, read(status[0], &byte, 1));
 	EXPECT_EQ(0, byte);
@@ -748,7 +738,7 @@ MEMORY_TEST(exclusive_faults_pages_in)
 	test_exclusive(self->ptr, self->data, NPAGES);
 	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
-	EXPECT_EQ(256 + SIGKILL, wait_child(pid));
+	EXPECT_EQ(256 + SIGKILL, hmm_wait_child(pid));
 	test_cpu_sees_data();
 }
 
@@ -1072,7 +1062,7 @@ MEMORY_TEST(killed_while_migrating)
 		ASSERT_EQ(1, read(pipes[0], &byte, 1));
 		usleep(700 * i);
 		ASSERT_EQ(0, kill(pid, SIGKILL));
-		EXPECT_EQ(256 + SIGKILL, wait_child(pid));
+		EXPECT_EQ(256 + SIGKILL, hmm_wait_child(pid));
 		ASSERT_EQ(0, device_pages_settled(self->fd, 0));
 	}
 	unpin(pipes);
@@ -1096,7 +1086,7 @@ MEMORY_TEST(exits_while_a_thread_migrates)
 			usleep(500 + 900 * i);
 			_exit(race.err ? 2 : 0);
 		}
-		EXPECT_EQ(0, wait_child(pid));
+		EXPECT_EQ(0, hmm_wait_child(pid));
 		ASSERT_EQ(0, device_pages_settled(self->fd, 0));
 	}
 	test_cpu_sees_data();
@@ -1105,43 +1095,6 @@ MEMORY_TEST(exits_while_a_thread_migrates)
 /*
  * The module goes and comes back, whatever has happened before
  */
-
-/* What the boot line has for the module, as the module loader wants it. */
-static void module_params(char *params, size_t size)
-{
-	char line[4096] = "", *word, *next = line;
-	FILE *file = fopen("/proc/cmdline", "re");
-
-	params[0] = '\0';
-	if (file && !fgets(line, sizeof(line), file))
-		line[0] = '\0';
-	if (file)
-		fclose(file);
-	while ((word = strsep(&next, "\n "))) {
-		size_t used = strlen(params);
-
-		if (!strncmp(word, MODULE ".", strlen(MODULE ".")))
-			snprintf(params + used, size - used, "%s ",
-				 word + strlen(MODULE "."));
-	}
-}
-
-static int module_reload(void)
-{
-	char params[512];
-	int fd, err = 0;
-
-	if (syscall(SYS_delete_module, MODULE, O_NONBLOCK))
-		return -errno;
-	module_params(params, sizeof(params));
-	fd = open("/modules/" MODULE ".ko", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (syscall(SYS_finit_module, fd, params, 0))
-		err = -errno;
-	close(fd);
-	return err;
-}
 
 enum end {
 	END_CLOSE,	/* of the file, the memory stays mapped */
@@ -1173,7 +1126,7 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 	} else if (how == END_CLOSE) {
 		close(fd);
 		/* While the memory is there, and then look at it */
-		if (module_reload() || memcmp(ptr, data, SIZE))
+		if (hmm_module_reload(MODULE, "") || memcmp(ptr, data, SIZE))
 			_exit(3);
 	}
 	_exit(0);
@@ -1195,9 +1148,9 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 		usleep(5000);						      \
 		ASSERT_EQ(0, kill(_pid, SIGKILL));			      \
 	}								      \
-	ASSERT_EQ(_status, wait_child(_pid));				      \
+	ASSERT_EQ(_status, hmm_wait_child(_pid));				      \
 	unpin(_pipes);							      \
-	ASSERT_EQ(0, module_reload());					      \
+	ASSERT_EQ(0, hmm_module_reload(MODULE, ""));					      \
 } while (0)
 
 /* No file of the device is open in these. */

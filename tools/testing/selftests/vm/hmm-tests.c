@@ -577,17 +577,6 @@ MEM_TEST(moved_to_another_node)
  * Children
  */
 
-/* How a child ended: its exit status, or 256 and the signal. */
-static int wait_child(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		return -errno;
-	return WIFSIGNALED(status) ? 256 + WTERMSIG(status) :
-				     WEXITSTATUS(status);
-}
-
 /* Waits until the other side has written a byte or is gone. */
 static void await(int fd)
 {
@@ -634,7 +623,7 @@ MEM_TEST(fork_keeps_both_right)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.buf, SIZE));
 	close(pipes[0]);
 	close(pipes[1]);
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	memcpy(self->r.data, self->r.buf, SIZE);
 	if (is_shared(&self->r))
 		memset(self->r.data, CHILDS_BYTE, SIZE);
@@ -661,7 +650,7 @@ MEM_TEST(fork_takes_write_from_device)
 	}
 	test_all_prot(want | self->r.kind.level, self->r.ptr, NPAGES);
 	close(pipes[1]);
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 }
 
 /*
@@ -969,6 +958,28 @@ DEVICE_TEST(vdso_can_be_read)
 	ASSERT_EQ(0, close(self->r.fd));
 	self->r.fd = hmm_open(0);
 	ASSERT_LE(0, self->r.fd);
+}
+
+/* Memory that the kernel itself has no way to. */
+DEVICE_TEST(secret_memory_is_refused)
+{
+	int fd = syscall(SYS_memfd_secret, 0);
+	char *secret;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	secret = mmap(NULL, PAGE, FULL_ACCESS, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, secret);
+	*secret = 's';
+	test_all_prot(HMM_DMIRROR_PROT_ERROR, secret, 1);
+	test_err_read(EFAULT, secret, 1);
+	test_err_write(EFAULT, secret, 1);
+	test_err_compute(EFAULT, secret, 1);
+	EXPECT_EQ(-ENOENT, hmm_cmd(self->r.fd, HMM_DMIRROR_MIGRATE_TO_DEV,
+				   secret, self->r.buf, 1, NULL));
+	EXPECT_EQ('s', cpu_read(secret));
+	ASSERT_EQ(0, munmap(secret, PAGE));
+	ASSERT_EQ(0, close(fd));
 }
 
 /* The clock's page has VM_PFNMAP and VM_IO, as device registers have. */
@@ -1283,7 +1294,7 @@ DEVICE_TEST(uffd_without_answer_can_be_killed)
 		close(pipes[0]);
 		usleep(20000 * i);
 		ASSERT_EQ(0, kill(pid, SIGKILL));
-		ASSERT_EQ(256 + SIGKILL, wait_child(pid));
+		ASSERT_EQ(256 + SIGKILL, hmm_wait_child(pid));
 	}
 }
 
@@ -1476,7 +1487,7 @@ DEVICE_TEST(node_is_roots)
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(setuid(65534) ? 1 : hmm_open(0) != -EACCES);
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 }
 
 /* 0 if the device refuses everything to this process. */
@@ -1509,7 +1520,7 @@ DEVICE_TEST(child_may_not_use_parents)
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(check_stranger(&self->r));
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
@@ -1530,7 +1541,7 @@ DEVICE_TEST(child_may_use_its_own)
 			      NULL) ||
 		      memcmp(r->buf, r->data, SIZE));
 	}
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
@@ -1576,7 +1587,7 @@ DEVICE_TEST(file_outlives_opener)
 	ASSERT_LE(0, pid);
 	if (!pid)
 		open_and_leave(&self->r, pipes[1]);
-	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 	close(pipes[1]);
 	ASSERT_EQ(1, read(pipes[0], &answer, 1));
 	EXPECT_EQ(0, answer);
@@ -1679,7 +1690,7 @@ static void compute_loop(const char *ptr, uint64_t npages, int out)
 	close(_pipes[0]);						      \
 	usleep(_microseconds);						      \
 	ASSERT_EQ(0, kill(_pid, SIGKILL));				      \
-	ASSERT_EQ(256 + SIGKILL, wait_child(_pid));			      \
+	ASSERT_EQ(256 + SIGKILL, hmm_wait_child(_pid));			      \
 } while (0)
 
 DEVICE_TEST(killed_while_device_reads)
@@ -1925,7 +1936,7 @@ static int fork_once(struct storm *storm, uint64_t k)
 
 	if (!pid)
 		_exit(0);
-	return pid < 0 ? -errno : wait_child(pid);
+	return pid < 0 ? -errno : hmm_wait_child(pid);
 }
 
 /* Device and CPU write to pages that fork() has them copy all the time. */

@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../../../lib/test_hmm_uapi.h"
@@ -234,6 +235,65 @@ static inline long hmm_smaps(const void *addr, const char *name)
 	if (smaps)
 		fclose(smaps);
 	return value;
+}
+
+/* The child's exit status, or 256 and the signal that killed it. */
+static inline int hmm_wait_child(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) :
+				   256 + WTERMSIG(status);
+}
+
+/*
+ * Modules
+ */
+
+/* What the boot line has for a module, as the module loader wants it. */
+static inline void hmm_module_params(const char *module, char *params,
+				     size_t size)
+{
+	char line[4096] = "", *word, *next = line;
+	FILE *file = fopen("/proc/cmdline", "re");
+	size_t len = strlen(module);
+
+	params[0] = '\0';
+	if (file && !fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	if (file)
+		fclose(file);
+	while ((word = strsep(&next, "\n "))) {
+		size_t used = strlen(params);
+
+		if (!strncmp(word, module, len) && word[len] == '.')
+			snprintf(params + used, size - used, "%s ",
+				 word + len + 1);
+	}
+}
+
+/* The module goes and comes back, with @more parameters than the boot line's. */
+static inline int hmm_module_reload(const char *module, const char *more)
+{
+	char params[512], path[128];
+	size_t used;
+	int fd, err = 0;
+
+	if (syscall(SYS_delete_module, module, O_NONBLOCK))
+		return -errno;
+	hmm_module_params(module, params, sizeof(params));
+	used = strlen(params);
+	snprintf(params + used, sizeof(params) - used, "%s", more);
+	snprintf(path, sizeof(path), "/modules/%s.ko", module);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, params, 0))
+		err = -errno;
+	close(fd);
+	return err;
 }
 
 /* Makes the memory's content known, and other than any before it. */

@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * HMM ranges for devices that reach memory through the DMA API.
+ *
+ * A mirror shares memory with the CPU, both may use it at any time, so there
+ * is no moment at which ownership could be handed over. That rules out every
+ * mapping that is a copy or needs the caches to be told: such a device is
+ * refused before anything is mapped, see hmm_dma_possible().
+ *
+ * Which entries of a range are mapped is told by the range's own array and the
+ * caller's: an entry with a pfn, whose DMA address is not 0. Its WRITE bit
+ * says in which direction. So the arrays are all that unmapping needs; the
+ * range itself need not be registered any more.
+ *
+ * Two ways to map. One page at a time, so that any part of a range can be
+ * unmapped by itself; each page costs an allocation of an IOVA and a flush of
+ * the IOTLB. Or as a *batch*: all pages of a direction are one scatterlist,
+ * which an IOMMU maps to one IOVA range, and unmaps with one flush.
+ *
+ * Locks: none here. hmm_range_fault() has the rules for mapping; unmapping
+ * never sleeps.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/export.h>
+#include <linux/hmm.h>
+#include <linux/iommu-dma.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/swiotlb.h>
+
+/* Nobody owns the data, so the CPU's caches are not to be touched. */
+#define HMM_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
+
+/* Zone device memory begins and ends at a multiple of this, or of more. */
+#define HMM_DMA_ZONE_PAGES	(SZ_2M >> PAGE_SHIFT)
+
+/* Would @device get at the pages themselves, and see what the CPU sees? */
+static bool hmm_dma_possible(struct device *device)
+{
+	if (!dev_is_dma_coherent(device))
+		return false;
+	/* An IOMMU reaches all memory, but bounces what it does not trust */
+	if (use_dma_iommu(device))
+		return !dev_is_pci(device) || !to_pci_dev(device)->untrusted;
+	return !is_swiotlb_force_bounce(device) &&
+	       !dma_addressing_limited(device);
+}
+
+static unsigned long hmm_dma_npages(const struct hmm_range *range)
+{
+	return (range->end - range->start) >> PAGE_SHIFT;
+}
+
+static bool hmm_dma_arguments_ok(const struct hmm_range *range,
+				 const struct device *device,
+				 const dma_addr_t *daddrs)
+{
+	return range && device && daddrs && range->pfns && range->flags &&
+	       range->values && range->start < range->end;
+}
+
+static bool hmm_dma_writable(const struct hmm_range *range, u64 entry)
+{
+	return entry & range->flags[HMM_PFN_WRITE];
+}
+
+static enum dma_data_direction hmm_dma_direction(bool write)
+{
+	return write ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
+}
+
+/* Has @entry memory that a bus can reach? Private memory has no address. */
+static bool hmm_dma_mappable(const struct hmm_range *range, u64 entry)
+{
+	return hmm_device_entry_has_pfn(range, entry) &&
+	       !(entry & range->flags[HMM_PFN_DEVICE_PRIVATE]);
+}
+
+/*
+ * Everything before the first mapping. Requests stand where results go, and an
+ * error after the fault leaves them as they were, just as one in it does: they
+ * are kept in *@saved, which is NULL where entries ask for nothing.
+ */
+static long hmm_dma_begin(struct hmm_range *range, struct device *device,
+			  dma_addr_t *daddrs, unsigned int flags, u64 **saved)
+{
+	unsigned long n;
+	long ret;
+
+	*saved = NULL;
+	if (!hmm_dma_arguments_ok(range, device, daddrs))
+		return -EINVAL;
+	n = hmm_dma_npages(range);
+	memset(daddrs, 0, n * sizeof(*daddrs));
+	if (!hmm_dma_possible(device))
+		return -EOPNOTSUPP;
+	if (range->pfn_flags_mask) {
+		*saved = kvmalloc_array(n, sizeof(**saved),
+					GFP_KERNEL | __GFP_NOWARN);
+		if (!*saved)
+			return -ENOMEM;
+		memcpy(*saved, range->pfns, n * sizeof(**saved));
+	}
+	ret = hmm_range_fault(range, flags);
+	if (ret < 0)
+		kvfree(*saved);
+	return ret;
+}
+
+/*
+ * Gives the requests back after an error in @ret, and lets go of them.
+ */
+static void hmm_dma_end(struct hmm_range *range, u64 *saved, long ret)
+{
+	if (ret < 0 && saved)
+		memcpy(range->pfns, saved,
+		       hmm_dma_npages(range) * sizeof(*saved));
+	kvfree(saved);
+}
+
+/* Pages that follow one another; a folio is dirtied as one. */
+static void hmm_dma_dirty(struct page *page, unsigned long n)
+{
+	while (n) {
+		struct folio *folio = page_folio(page);
+		unsigned long of_folio = folio_nr_pages(folio) -
+					 folio_page_idx(folio, page);
+
+		folio_mark_dirty(folio);
+		of_folio = min(n, of_folio);
+		page = nth_page(page, of_folio);
+		n -= of_folio;
+	}
+}
+
+/*
+ * @n entries from @i on, all of a kind and of pages that follow one another,
+ * are unmapped: they go from both arrays.
+ */
+static void hmm_dma_forget(struct hmm_range *range, dma_addr_t *daddrs,
+			   unsigned long i, unsigned long n, bool dirty)
+{
+	u64 entry = range->pfns[i];
+
+	if (dirty && hmm_dma_writable(range, entry))
+		hmm_dma_dirty(hmm_device_entry_to_page(range, entry), n);
+	memset64(range->pfns + i, range->values[HMM_PFN_NONE], n);
+	memset(daddrs + i, 0, n * sizeof(*daddrs));
+}
+
+static bool hmm_dma_mapped(const struct hmm_range *range,
+			   const dma_addr_t *daddrs, unsigned long i)
+{
+	return daddrs[i] && hmm_dma_mappable(range, range->pfns[i]);
+}
+
+/* ----------------------------------------------------------- page by page */
+
+/* 0 is what tells that nothing is mapped, so no page can have it. */
+static int hmm_dma_map_page(const struct hmm_range *range,
+			    struct device *device, dma_addr_t *daddr,
+			    u64 entry)
+{
+	enum dma_data_direction dir =
+		hmm_dma_direction(hmm_dma_writable(range, entry));
+	struct page *page = hmm_device_entry_to_page(range, entry);
+	dma_addr_t addr;
+
+	if (is_pci_p2pdma_page(page))
+		return -EREMOTEIO;
+	addr = dma_map_page_attrs(device, page, 0, PAGE_SIZE, dir,
+				  HMM_DMA_ATTRS);
+	if (dma_mapping_error(device, addr))
+		return -EIO;
+	if (!addr) {
+		dma_unmap_page_attrs(device, addr, PAGE_SIZE, dir,
+				     HMM_DMA_ATTRS);
+		return -EIO;
+	}
+	*daddr = addr;
+	return 0;
+}
+
+static long hmm_dma_map_pages(const struct hmm_range *range,
+			      struct device *device, dma_addr_t *daddrs)
+{
+	unsigned long i, n = hmm_dma_npages(range);
+	long mapped = 0;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		if (!hmm_dma_mappable(range, range->pfns[i]))
+			continue;
+		ret = hmm_dma_map_page(range, device, &daddrs[i],
+				       range->pfns[i]);
+		if (ret)
+			return ret;
+		mapped++;
+	}
+	return mapped;
+}
+
+static long hmm_dma_unmap_pages(struct hmm_range *range,
+				struct device *device, dma_addr_t *daddrs,
+				bool dirty)
+{
+	unsigned long i, n = hmm_dma_npages(range);
+	long unmapped = 0;
+
+	for (i = 0; i < n; i++) {
+		bool write = hmm_dma_writable(range, range->pfns[i]);
+
+		if (!hmm_dma_mapped(range, daddrs, i))
+			continue;
+		dma_unmap_page_attrs(device, daddrs[i], PAGE_SIZE,
+				     hmm_dma_direction(write), HMM_DMA_ATTRS);
+		hmm_dma_forget(range, daddrs, i, 1, dirty);
+		unmapped++;
+	}
+	return unmapped;
+}
+
+/**
+ * hmm_range_dma_map() - fault a range in and map it for a device, by the page
+ * @range: a registered range
+ * @device: who will use it
+ * @daddrs: array of one address a page. Needs no initialisation; mapping into
+ *	an array whose pages are still mapped is the driver's bug
+ * @flags: HMM_FAULT_*
+ *
+ * Does what hmm_range_fault() does, and maps every entry that has a pfn and is
+ * not device private: the device may write where the CPU may, and else only
+ * read. Other entries have 0 in @daddrs. No data is copied and no cache is
+ * touched, now or later.
+ *
+ * The arrays are the caller's own until it has taken the driver's lock, found
+ * hmm_range_valid() and published them there. A sync callback unmaps only what
+ * is published; where the range is no longer valid the caller unmaps, without
+ * dirtying, and begins anew. &hmm_range.pfns must not change before
+ * hmm_range_dma_unmap().
+ *
+ * Where whole ranges come and go together, hmm_range_dma_map_batch() is
+ * cheaper by far.
+ *
+ * Context: as hmm_range_fault(). Allocates.
+ * Return: the number of pages mapped, which may be 0; or nothing is mapped,
+ * all of @daddrs is 0, and
+ *
+ * * -EINVAL: an argument or an array is NULL, or as hmm_range_fault()
+ * * -EOPNOTSUPP: @device could only be given copies, or would need cache
+ *   maintenance: it is not coherent, or cannot address all memory, or its
+ *   IOMMU does not trust it, or all DMA is bounced
+ * * -EREMOTEIO: a page is a PCI peer's memory
+ * * -EIO: a mapping failed, for lack of memory or of addresses
+ * * -EBUSY: an invalidation came between, or as hmm_range_fault()
+ * * what else hmm_range_fault() returns. -EAGAIN has dropped the mmap lock
+ *
+ * As after hmm_range_fault(), requests in &hmm_range.pfns are as they were
+ * after any error but -EPERM and -EFAULT.
+ */
+long hmm_range_dma_map(struct hmm_range *range, struct device *device,
+		       dma_addr_t *daddrs, unsigned int flags)
+{
+	u64 *saved;
+	long ret;
+
+	ret = hmm_dma_begin(range, device, daddrs, flags, &saved);
+	if (ret < 0)
+		return ret;
+	ret = hmm_dma_map_pages(range, device, daddrs);
+	if (ret >= 0 && !hmm_range_valid(range))
+		ret = -EBUSY;
+	if (ret < 0)
+		hmm_dma_unmap_pages(range, device, daddrs, false);
+	hmm_dma_end(range, saved, ret);
+	return ret;
+}
+EXPORT_SYMBOL(hmm_range_dma_map);
+
+/**
+ * hmm_range_dma_unmap() - undo hmm_range_dma_map() for a range, or part of it
+ * @range: start, end and what the driver sets are used, nothing else. It may
+ *	be one that was never registered, whose pfns, like @daddrs, point into
+ *	the arrays that were mapped
+ * @device: for whom it was mapped
+ * @daddrs: where the addresses are
+ * @dirty: the device may have written: mark the folios of writable entries.
+ *	Legal only while they are the process's for sure: in the sync callback,
+ *	or under the driver's lock with hmm_range_valid()
+ *
+ * Entries become NONE and addresses 0. What is not mapped is left alone.
+ *
+ * Context: any, the driver's lock and the sync callback included; does not
+ * sleep.
+ * Return: the number of pages unmapped; -EINVAL if an argument or an array is
+ * NULL, or start is not below end.
+ */
+long hmm_range_dma_unmap(struct hmm_range *range, struct device *device,
+			 dma_addr_t *daddrs, bool dirty)
+{
+	if (!hmm_dma_arguments_ok(range, device, daddrs))
+		return -EINVAL;
+	return hmm_dma_unmap_pages(range, device, daddrs, dirty);
+}
+EXPORT_SYMBOL(hmm_range_dma_unmap);
+
+/* --------------------------------------------------------- all in a batch */
+
+/*
+ * How many entries from @i on can be one piece of a scatterlist: same flags,
+ * next pfn, @max at most. Or, where @i cannot be mapped, just it. A piece does
+ * not go on where another sort of zone device memory could begin.
+ */
+static unsigned long hmm_dma_piece(const struct hmm_range *range,
+				   unsigned long i, unsigned long max)
+{
+	u64 entry = range->pfns[i], step = 1ULL << range->pfn_shift;
+	unsigned long n = 1, pfn;
+
+	if (!hmm_dma_mappable(range, entry))
+		return 1;
+	pfn = hmm_device_entry_to_pfn(range, entry);
+	max = min3(max, hmm_dma_npages(range) - i,
+		   HMM_DMA_ZONE_PAGES - pfn % HMM_DMA_ZONE_PAGES);
+	for (entry += step; n < max && range->pfns[i + n] == entry; n++)
+		entry += step;
+	return n;
+}
+
+/* The longest piece that the device says it can take, in pages. */
+static unsigned long hmm_dma_max_piece(struct device *device)
+{
+	return max(dma_get_max_seg_size(device) >> PAGE_SHIFT, 1U);
+}
+
+/* Counts the pieces of each direction in @nr, by hmm_dma_writable(). */
+static int hmm_dma_count_pieces(const struct hmm_range *range,
+				unsigned long max, unsigned int *nr)
+{
+	unsigned long i, n, end = hmm_dma_npages(range);
+
+	for (i = 0; i < end; i += n) {
+		u64 entry = range->pfns[i];
+
+		n = hmm_dma_piece(range, i, max);
+		if (!hmm_dma_mappable(range, entry))
+			continue;
+		if (is_pci_p2pdma_page(hmm_device_entry_to_page(range, entry)))
+			return -EREMOTEIO;
+		nr[hmm_dma_writable(range, entry)]++;
+	}
+	return 0;
+}
+
+/* Puts the pieces of one direction in a list that has room for just them. */
+static void hmm_dma_list_pieces(const struct hmm_range *range,
+				unsigned long max, struct scatterlist *sg,
+				bool write)
+{
+	unsigned long i, n, end = hmm_dma_npages(range);
+
+	for (i = 0; i < end; i += n) {
+		u64 entry = range->pfns[i];
+
+		n = hmm_dma_piece(range, i, max);
+		if (!hmm_dma_mappable(range, entry) ||
+		    hmm_dma_writable(range, entry) != write)
+			continue;
+		sg_set_page(sg, hmm_device_entry_to_page(range, entry),
+			    n << PAGE_SHIFT, 0);
+		sg = sg_next(sg);
+	}
+}
+
+/*
+ * Where a walk over the entries of a mapped range is in its two lists, by
+ * hmm_dma_writable(). The lists have the pieces in the order of the entries.
+ */
+struct hmm_dma_place {
+	struct scatterlist *piece[2];
+};
+
+static struct hmm_dma_place hmm_dma_first_place(struct hmm_dma_batch *batch)
+{
+	return (struct hmm_dma_place){
+		.piece = { batch->readable.sgl, batch->writable.sgl },
+	};
+}
+
+/* How many entries from @i on are one piece; 0 if @i is not mapped. */
+static unsigned long hmm_dma_next_piece(const struct hmm_range *range,
+					struct hmm_dma_place *place,
+					unsigned long i)
+{
+	u64 entry = range->pfns[i];
+	struct scatterlist **piece;
+	unsigned long n;
+
+	if (!hmm_dma_mappable(range, entry))
+		return 0;
+	piece = &place->piece[hmm_dma_writable(range, entry)];
+	/* Who changes pfns while they are mapped gets no further */
+	if (WARN_ON_ONCE(!*piece))
+		return 0;
+	n = (*piece)->length >> PAGE_SHIFT;
+	*piece = sg_next(*piece);
+	return min(n, hmm_dma_npages(range) - i);
+}
+
+/* What is left of the addresses that the DMA API gave a list, in its order. */
+struct hmm_dma_addrs {
+	struct scatterlist *sg;
+	dma_addr_t addr;
+	dma_addr_t end;
+};
+
+static void hmm_dma_addrs_set(struct hmm_dma_addrs *addrs,
+			      struct scatterlist *sg)
+{
+	addrs->sg = sg;
+	addrs->addr = sg ? sg_dma_address(sg) : 0;
+	addrs->end = sg ? addrs->addr + sg_dma_len(sg) : 0;
+}
+
+/* The addresses come in segments of the DMA API's own making. */
+static void hmm_dma_take_addrs(struct hmm_dma_addrs *addrs,
+			       dma_addr_t *daddrs, unsigned long n)
+{
+	dma_addr_t addr, end;
+
+	while (n) {
+		if (addrs->addr == addrs->end)
+			hmm_dma_addrs_set(addrs, sg_next(addrs->sg));
+		addr = addrs->addr;
+		end = min(addrs->end, addr + n * PAGE_SIZE);
+		n -= (end - addr) >> PAGE_SHIFT;
+		for (; addr < end; addr += PAGE_SIZE)
+			*daddrs++ = addr;
+		addrs->addr = end;
+	}
+}
+
+/* Tells each page where it is on the bus; returns how many there are. */
+static long hmm_dma_fill_addrs(const struct hmm_range *range,
+			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
+{
+	struct hmm_dma_place place = hmm_dma_first_place(batch);
+	unsigned long i, n, end = hmm_dma_npages(range);
+	struct hmm_dma_addrs addrs[2];
+	long mapped = 0;
+
+	hmm_dma_addrs_set(&addrs[false], batch->readable.sgl);
+	hmm_dma_addrs_set(&addrs[true], batch->writable.sgl);
+	for (i = 0; i < end; i += n ?: 1) {
+		bool write = hmm_dma_writable(range, range->pfns[i]);
+
+		n = hmm_dma_next_piece(range, &place, i);
+		hmm_dma_take_addrs(&addrs[write], daddrs + i, n);
+		mapped += n;
+	}
+	return mapped;
+}
+
+/* A list that exists is mapped. */
+static void hmm_dma_unmap_list(struct device *device, struct sg_table *list,
+			       bool write)
+{
+	if (list->sgl)
+		dma_unmap_sgtable(device, list, hmm_dma_direction(write),
+				  HMM_DMA_ATTRS);
+}
+
+static void hmm_dma_unmap_lists(struct device *device,
+				struct hmm_dma_batch *batch)
+{
+	hmm_dma_unmap_list(device, &batch->readable, false);
+	hmm_dma_unmap_list(device, &batch->writable, true);
+}
+
+static void hmm_dma_free_lists(struct hmm_dma_batch *batch)
+{
+	sg_free_table(&batch->readable);
+	sg_free_table(&batch->writable);
+	*batch = (struct hmm_dma_batch){};
+}
+
+/* After an error there is no list. */
+static int hmm_dma_map_list(const struct hmm_range *range,
+			    struct device *device, struct sg_table *list,
+			    bool write, unsigned int nr)
+{
+	int ret;
+
+	if (!nr)
+		return 0;
+	ret = sg_alloc_table(list, nr, GFP_KERNEL);
+	if (ret)
+		goto err_no_list;
+	hmm_dma_list_pieces(range, hmm_dma_max_piece(device), list->sgl,
+			    write);
+	ret = dma_map_sgtable(device, list, hmm_dma_direction(write),
+			      HMM_DMA_ATTRS);
+	if (!ret)
+		return 0;
+	sg_free_table(list);
+err_no_list:
+	list->sgl = NULL;
+	return -EIO;
+}
+
+static int hmm_dma_map_lists(const struct hmm_range *range,
+			     struct device *device,
+			     struct hmm_dma_batch *batch)
+{
+	unsigned int nr[2] = {};
+	int ret;
+
+	ret = hmm_dma_count_pieces(range, hmm_dma_max_piece(device), nr);
+	if (!ret)
+		ret = hmm_dma_map_list(range, device, &batch->readable, false,
+				       nr[false]);
+	if (!ret)
+		ret = hmm_dma_map_list(range, device, &batch->writable, true,
+				       nr[true]);
+	return ret;
+}
+
+/**
+ * hmm_range_dma_map_batch() - fault a range in and map all of it in one go
+ * @range: a registered range
+ * @device: who will use it
+ * @daddrs: array of one address a page, as for hmm_range_dma_map()
+ * @batch: what undoing needs to know. Needs no initialisation; the caller
+ *	keeps it until hmm_range_dma_unmap_batch()
+ * @flags: HMM_FAULT_*
+ *
+ * Does what hmm_range_dma_map() does and gives the same @daddrs, but pages
+ * that the device may write are mapped together, and so are those that it may
+ * only read. Behind an IOMMU each of the two is one IOVA range, mapped with
+ * the largest pages that the memory allows and unmapped with one flush.
+ *
+ * Not for a range of which the driver would want to keep a part: when an
+ * invalidation hits any of it, all of it has to be unmapped, faulted and
+ * mapped again. Not for single pages either, for which hmm_range_dma_map()
+ * needs no memory. The lists take 32 bytes for each piece of memory that is
+ * not next to the one before it, as long as the batch is mapped.
+ *
+ * Context: as hmm_range_fault(). Allocates.
+ * Return: as hmm_range_dma_map().
+ */
+long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
+			     dma_addr_t *daddrs, struct hmm_dma_batch *batch,
+			     unsigned int flags)
+{
+	u64 *saved;
+	long ret;
+
+	if (!batch)
+		return -EINVAL;
+	*batch = (struct hmm_dma_batch){};
+	ret = hmm_dma_begin(range, device, daddrs, flags, &saved);
+	if (ret < 0)
+		return ret;
+	ret = hmm_dma_map_lists(range, device, batch);
+	if (!ret && !hmm_range_valid(range))
+		ret = -EBUSY;
+	if (!ret) {
+		ret = hmm_dma_fill_addrs(range, batch, daddrs);
+	} else {
+		hmm_dma_unmap_lists(device, batch);
+		hmm_dma_free_lists(batch);
+	}
+	hmm_dma_end(range, saved, ret);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(hmm_range_dma_map_batch);
+
+/**
+ * hmm_range_dma_unmap_batch() - undo hmm_range_dma_map_batch()
+ * @range: the whole range that was mapped; as for hmm_range_dma_unmap()
+ *	otherwise
+ * @device: for whom it was mapped
+ * @daddrs: where the addresses are
+ * @batch: what it was mapped with. One that is not mapped is left alone
+ * @dirty: as for hmm_range_dma_unmap()
+ *
+ * Context: any, the driver's lock and the sync callback included; does not
+ * sleep.
+ * Return: as hmm_range_dma_unmap().
+ */
+long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
+			       dma_addr_t *daddrs, struct hmm_dma_batch *batch,
+			       bool dirty)
+{
+	unsigned long i, n, end;
+	struct hmm_dma_place place;
+	long unmapped = 0;
+
+	if (!batch || !hmm_dma_arguments_ok(range, device, daddrs))
+		return -EINVAL;
+	if (!batch->readable.sgl && !batch->writable.sgl)
+		return 0;
+	hmm_dma_unmap_lists(device, batch);
+	place = hmm_dma_first_place(batch);
+	end = hmm_dma_npages(range);
+	for (i = 0; i < end; i += n ?: 1) {
+		n = hmm_dma_next_piece(range, &place, i);
+		if (n)
+			hmm_dma_forget(range, daddrs, i, n, dirty);
+		unmapped += n;
+	}
+	hmm_dma_free_lists(batch);
+	return unmapped;
+}
+EXPORT_SYMBOL_GPL(hmm_range_dma_unmap_batch);

@@ -1,0 +1,898 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests of mm/hmm-dma.c, on a device whose DMA operations keep a list of
+ * what is mapped. Most tests are of both ways to map, page by page and batch.
+ *
+ * That the IOVAs work, and that they stop working, is for a device with an
+ * engine to show: tools/testing/selftests/vm/hmm-edu-tests.c.
+ */
+#include <kunit/device.h>
+#include <kunit/test.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/hmm.h>
+#include <linux/huge_mm.h>
+#include <linux/mman.h>
+#include <linux/pci.h>
+#include <linux/random.h>
+#include <linux/scatterlist.h>
+#include <linux/swiotlb.h>
+
+#include "hmm_kunit.h"
+
+#define HK_RW		(PROT_READ | PROT_WRITE)
+/* Pages that the device can have mapped at a time */
+#define HK_DMA_SLOTS	2048
+/* Not among the addresses that the device gives out */
+#define HK_DMA_GARBAGE	0xa5a5a5a5a5a5a5a5ULL
+#define HK_DMA_NEVER	ULONG_MAX
+
+struct hk_dma_slot {
+	dma_addr_t addr;
+	unsigned long pfn;
+	enum dma_data_direction dir;
+};
+
+/**
+ * struct hk_dma - a device that knows what it has mapped
+ * @test: whose it is
+ * @dev: the device
+ * @params: for the longest piece that it can take
+ * @slots: a page each, @live of them
+ * @live: pages mapped now
+ * @next: the address that comes next
+ * @calls: mapping operations so far
+ * @unmaps: unmapping operations so far
+ * @fail_at: the mapping operation that fails
+ * @hook: called in the next mapping operation
+ * @hook_addr: for @hook
+ * @wrong: what was asked of the device that should not have been
+ */
+struct hk_dma {
+	struct kunit *test;
+	struct device *dev;
+	struct device_dma_parameters params;
+	struct hk_dma_slot slots[HK_DMA_SLOTS];
+	unsigned int live;
+	dma_addr_t next;
+	unsigned long calls;
+	unsigned long unmaps;
+	unsigned long fail_at;
+	void (*hook)(struct hk_dma *dma);
+	unsigned long hook_addr;
+	unsigned int wrong;
+};
+
+/* ------------------------------------------------------------ its operations */
+
+static void hk_dma_add(struct hk_dma *dma, unsigned long pfn,
+		       enum dma_data_direction dir)
+{
+	if (dma->live == HK_DMA_SLOTS) {
+		dma->wrong++;
+		return;
+	}
+	dma->slots[dma->live++] = (struct hk_dma_slot){
+		.addr = dma->next, .pfn = pfn, .dir = dir,
+	};
+	dma->next += PAGE_SIZE;
+}
+
+static struct hk_dma_slot *hk_dma_find(struct hk_dma *dma, dma_addr_t addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < dma->live; i++)
+		if (dma->slots[i].addr == addr)
+			return &dma->slots[i];
+	return NULL;
+}
+
+static void hk_dma_del(struct hk_dma *dma, dma_addr_t addr,
+		       enum dma_data_direction dir)
+{
+	struct hk_dma_slot *slot = hk_dma_find(dma, addr);
+
+	if (!slot || slot->dir != dir) {
+		dma->wrong++;
+		return;
+	}
+	*slot = dma->slots[--dma->live];
+}
+
+/* True if this one is to fail. */
+static bool hk_dma_called(struct hk_dma *dma, unsigned long attrs)
+{
+	void (*hook)(struct hk_dma *dma) = dma->hook;
+
+	dma->wrong += !(attrs & DMA_ATTR_SKIP_CPU_SYNC);
+	dma->hook = NULL;
+	if (hook)
+		hook(dma);
+	return dma->calls++ == dma->fail_at;
+}
+
+static dma_addr_t hk_dma_map_page(struct device *dev, struct page *page,
+				  unsigned long offset, size_t size,
+				  enum dma_data_direction dir,
+				  unsigned long attrs)
+{
+	struct hk_dma *dma = dev_get_drvdata(dev);
+	dma_addr_t addr = dma->next;
+
+	if (hk_dma_called(dma, attrs))
+		return DMA_MAPPING_ERROR;
+	dma->wrong += offset || size != PAGE_SIZE;
+	hk_dma_add(dma, page_to_pfn(page), dir);
+	/* No two of them are next to each other */
+	dma->next += PAGE_SIZE;
+	return addr;
+}
+
+static void hk_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
+			      enum dma_data_direction dir, unsigned long attrs)
+{
+	struct hk_dma *dma = dev_get_drvdata(dev);
+
+	dma->unmaps++;
+	dma->wrong += size != PAGE_SIZE;
+	hk_dma_del(dma, addr, dir);
+}
+
+/*
+ * One run of addresses, as an IOMMU would have it; but told in pieces that are
+ * as long as the ones that were given, in the reverse order.
+ */
+static int hk_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
+			 enum dma_data_direction dir, unsigned long attrs)
+{
+	struct hk_dma *dma = dev_get_drvdata(dev);
+	dma_addr_t addr = dma->next;
+	struct scatterlist *sg;
+	unsigned int *lens;
+	int i;
+
+	if (hk_dma_called(dma, attrs))
+		return -ENOMEM;
+	lens = kmalloc_array(nents, sizeof(*lens), GFP_KERNEL);
+	if (!lens)
+		return -ENOMEM;
+	for_each_sg(sgl, sg, nents, i) {
+		unsigned int done;
+
+		dma->wrong += sg->offset || sg->length % PAGE_SIZE ||
+			      sg->length > dma_get_max_seg_size(dev);
+		for (done = 0; done < sg->length; done += PAGE_SIZE)
+			hk_dma_add(dma, page_to_pfn(sg_page(sg)) +
+				   (done >> PAGE_SHIFT), dir);
+		lens[nents - 1 - i] = sg->length;
+	}
+	for_each_sg(sgl, sg, nents, i) {
+		sg_dma_address(sg) = addr;
+		sg_dma_len(sg) = lens[i];
+		addr += lens[i];
+	}
+	dma->next += PAGE_SIZE;
+	kfree(lens);
+	return nents;
+}
+
+static void hk_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
+			    int nents, enum dma_data_direction dir,
+			    unsigned long attrs)
+{
+	struct hk_dma *dma = dev_get_drvdata(dev);
+	struct scatterlist *sg;
+	int i;
+
+	dma->unmaps++;
+	for_each_sg(sgl, sg, nents, i) {
+		unsigned int done;
+
+		for (done = 0; done < sg_dma_len(sg); done += PAGE_SIZE)
+			hk_dma_del(dma, sg_dma_address(sg) + done, dir);
+	}
+}
+
+static const struct dma_map_ops hk_dma_ops = {
+	.map_page	= hk_dma_map_page,
+	.unmap_page	= hk_dma_unmap_page,
+	.map_sg		= hk_dma_map_sg,
+	.unmap_sg	= hk_dma_unmap_sg,
+};
+
+static struct device *hk_device(struct kunit *test, u64 mask)
+{
+	struct device *dev = kunit_device_register(test, "hmm-dma");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	dev->coherent_dma_mask = mask;
+	dev->dma_mask = &dev->coherent_dma_mask;
+	return dev;
+}
+
+static struct hk_dma *hk_dma(struct kunit *test)
+{
+	struct hk_dma *dma = kunit_kzalloc(test, sizeof(*dma), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, dma);
+	dma->test = test;
+	dma->fail_at = HK_DMA_NEVER;
+	dma->next = 0x40000000;
+	dma->dev = hk_device(test, DMA_BIT_MASK(64));
+	dma->dev->dma_parms = &dma->params;
+	dev_set_drvdata(dma->dev, dma);
+	set_dma_ops(dma->dev, &hk_dma_ops);
+	return dma;
+}
+
+/* ------------------------------------------------------- what a test maps */
+
+/* A way to map, the parameter of most tests. */
+struct hk_dma_way {
+	const char *name;
+	bool batch;
+};
+
+static const struct hk_dma_way hk_dma_ways[] = {
+	{ .name = "page_by_page" },
+	{ .name = "batch", .batch = true },
+};
+
+static void hk_dma_describe(const struct hk_dma_way *way, char *desc)
+{
+	strscpy(desc, way->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(hk_dma_way, hk_dma_ways, hk_dma_describe);
+
+static bool hk_batch(struct kunit *test)
+{
+	const struct hk_dma_way *way = test->param_value;
+
+	return way && way->batch;
+}
+
+/* A range and all that mapping it takes. */
+struct hk_dma_map {
+	struct hmm_range *range;
+	unsigned long npages;
+	dma_addr_t *daddrs;
+	struct hmm_dma_batch batch;
+};
+
+static struct hk_dma_map *hk_dma_map_alloc(struct kunit *test,
+					   struct hmm_range *range)
+{
+	struct hk_dma_map *map = kunit_kzalloc(test, sizeof(*map), GFP_KERNEL);
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	map->range = range;
+	map->npages = (range->end - range->start) >> PAGE_SHIFT;
+	map->daddrs = kunit_kmalloc_array(test, map->npages,
+					  sizeof(*map->daddrs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, map->daddrs);
+	/* Neither needs to be initialised */
+	for (i = 0; i < map->npages; i++)
+		map->daddrs[i] = HK_DMA_GARBAGE;
+	memset(&map->batch, 0xa5, sizeof(map->batch));
+	return map;
+}
+
+static long hk_dma_map(struct kunit *test, struct hk_dma_map *map,
+		       struct device *dev)
+{
+	struct hk *hk = test->priv;
+	long ret;
+
+	mmap_read_lock(hk->mm);
+	if (hk_batch(test))
+		ret = hmm_range_dma_map_batch(map->range, dev, map->daddrs,
+					      &map->batch, 0);
+	else
+		ret = hmm_range_dma_map(map->range, dev, map->daddrs, 0);
+	mmap_read_unlock(hk->mm);
+	return ret;
+}
+
+static long hk_dma_unmap(struct kunit *test, struct hk_dma_map *map,
+			 struct device *dev, bool dirty)
+{
+	if (hk_batch(test))
+		return hmm_range_dma_unmap_batch(map->range, dev, map->daddrs,
+						 &map->batch, dirty);
+	return hmm_range_dma_unmap(map->range, dev, map->daddrs, dirty);
+}
+
+/* What a page must have been mapped as. */
+static bool hk_dma_right(struct hk_dma *dma, u64 entry, dma_addr_t daddr)
+{
+	struct hk_dma_slot *slot;
+
+	if (!(entry & HK_V) || entry & HK_P)
+		return !daddr;
+	slot = hk_dma_find(dma, daddr);
+	return slot && slot->pfn == entry >> HK_SHIFT &&
+	       slot->dir == (entry & HK_W ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE);
+}
+
+/* The device has the pages that the range has, and no others. */
+static void hk_dma_expect_mapped(struct hk_dma *dma, struct hk_dma_map *map,
+				 unsigned int mapped)
+{
+	unsigned long i, wrong = 0;
+
+	for (i = 0; i < map->npages; i++)
+		wrong += !hk_dma_right(dma, map->range->pfns[i],
+				       map->daddrs[i]);
+	KUNIT_EXPECT_EQ(dma->test, wrong, 0);
+	KUNIT_EXPECT_EQ(dma->test, dma->live, mapped);
+	KUNIT_EXPECT_EQ(dma->test, dma->wrong, 0);
+}
+
+static void hk_dma_expect_nothing(struct hk_dma *dma, struct hk_dma_map *map)
+{
+	unsigned long i, wrong = 0;
+
+	for (i = 0; i < map->npages; i++)
+		wrong += map->daddrs[i] != 0;
+	KUNIT_EXPECT_EQ(dma->test, wrong, 0);
+	KUNIT_EXPECT_EQ(dma->test, dma->live, 0);
+	KUNIT_EXPECT_EQ(dma->test, dma->wrong, 0);
+}
+
+/*
+ * 16 pages: the odd ones asked for writing and writable; of the others every
+ * second is asked for reading and is the zero page, the rest is not asked for.
+ */
+#define HK_MIX		16
+#define HK_MIX_MAPPED	12
+
+static u64 hk_mix_request(unsigned long i)
+{
+	if (i % 2)
+		return HK_V | HK_W;
+	return i % 4 ? 0 : HK_V;
+}
+
+static struct hk_dma_map *hk_dma_mix(struct kunit *test)
+{
+	struct hmm_range *range = hk_range(test, hk_anon(test, HK_MIX),
+					   HK_MIX);
+	unsigned long i;
+
+	hk_request_each(range);
+	for (i = 0; i < HK_MIX; i++)
+		range->pfns[i] = hk_mix_request(i);
+	return hk_dma_map_alloc(test, range);
+}
+
+static void hk_dma_expect_asked(struct kunit *test, struct hk_dma_map *map)
+{
+	unsigned long i, wrong = 0;
+
+	for (i = 0; i < HK_MIX; i++)
+		wrong += map->range->pfns[i] != hk_mix_request(i);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+/* --------------------------------------------------------------------- tests */
+
+static void maps_each_page_for_what_it_allows(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HK_MIX_MAPPED);
+	hk_dma_expect_mapped(dma, map, HK_MIX_MAPPED);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, map->range));
+	if (hk_batch(test))
+		KUNIT_EXPECT_EQ(test, dma->calls, 2);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false),
+			HK_MIX_MAPPED);
+	hk_dma_expect_nothing(dma, map);
+	KUNIT_EXPECT_EQ(test, hk_count(map->range, HK_V), 0);
+	if (hk_batch(test))
+		KUNIT_EXPECT_EQ(test, dma->unmaps, 2);
+	/* Once more is once too often, and harmless. */
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 0);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(map->range);
+}
+
+/* A device that never writes has no bit for it. */
+static void without_a_write_bit_all_is_for_reading(struct kunit *test)
+{
+	static const u64 flags[HMM_PFN_FLAG_MAX] = { [HMM_PFN_VALID] = HK_V };
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *range = hk_range_alloc(test, addr, 4);
+	struct hk *hk = test->priv;
+	struct hk_dma_map *map;
+
+	range->flags = flags;
+	hk_write(test, addr, 4);
+	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	map = hk_dma_map_alloc(test, range);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 4);
+	hk_dma_expect_mapped(dma, map, 4);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 4);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+}
+
+static void private_memory_is_left_out(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_devmem *mem = hk_devmem(test, hk);
+	unsigned long addr = hk_anon(test, 6);
+	struct hmm_range *range = hk_range(test, addr, 6);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+
+	hk->dev->mirror.dev_private_owner = hk;
+	hk_write(test, addr, 6);
+	hk_to_device(test, mem, addr + PAGE_SIZE);
+	hk_to_device(test, mem, addr + 5 * PAGE_SIZE);
+	hk_request(range, HK_V);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 4);
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_P), 2);
+	hk_dma_expect_mapped(dma, map, 4);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false), 4);
+	hk_dma_expect_nothing(dma, map);
+	/* It was not mapped, so it is still there to be found. */
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_P), 2);
+	hmm_range_unregister(range);
+}
+
+static void peer_memory_is_refused(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_devmem *mem = hk_peermem(test);
+	unsigned long addr = hk_anon(test, 3);
+	struct hmm_range *range = hk_range(test, addr, 3);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	pte_t old;
+
+	hk_write(test, addr, 3);
+	old = hk_set_pte(test, addr + PAGE_SIZE,
+			 pte_mkdevmap(pfn_pte(mem->next, PAGE_READONLY)));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 3);
+	KUNIT_EXPECT_EQ(test, range->pfns[1], hk_entry(mem->next, HK_V));
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EREMOTEIO);
+	hk_dma_expect_nothing(dma, map);
+	hk_set_pte(test, addr + PAGE_SIZE, old);
+	hmm_range_unregister(range);
+}
+
+/* Each operation in turn fails, and leaves nothing. */
+static void mapping_that_fails_leaves_nothing(struct kunit *test)
+{
+	unsigned long operations = hk_batch(test) ? 2 : HK_MIX_MAPPED;
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+	unsigned long i;
+
+	for (i = 0; i < operations; i++) {
+		dma->calls = 0;
+		dma->fail_at = i;
+		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EIO);
+		KUNIT_EXPECT_EQ(test, dma->calls, i + 1);
+		hk_dma_expect_nothing(dma, map);
+		hk_dma_expect_asked(test, map);
+	}
+	dma->fail_at = HK_DMA_NEVER;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HK_MIX_MAPPED);
+	hk_dma_expect_mapped(dma, map, HK_MIX_MAPPED);
+	hk_dma_unmap(test, map, dma->dev, false);
+	hmm_range_unregister(map->range);
+}
+
+/* 0 is what says that nothing is mapped. */
+static void address_0_is_no_address(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_anon(test, 2);
+	struct hk_dma_map *map;
+
+	hk_write(test, addr, 2);
+	map = hk_dma_map_alloc(test, hk_range(test, addr, 2));
+	dma->next = 0;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EIO);
+	hk_dma_expect_nothing(dma, map);
+	KUNIT_EXPECT_EQ(test, dma->unmaps, 1);
+	hmm_range_unregister(map->range);
+}
+
+static void hk_dma_invalidate(struct hk_dma *dma)
+{
+	hk_invalidate(dma->test, dma->hook_addr, dma->hook_addr + PAGE_SIZE);
+}
+
+static void invalidation_before_all_is_mapped_is_ebusy(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+
+	dma->hook = hk_dma_invalidate;
+	dma->hook_addr = map->range->end - PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EBUSY);
+	KUNIT_EXPECT_NULL(test, dma->hook);
+	hk_dma_expect_nothing(dma, map);
+	hk_dma_expect_asked(test, map);
+	/* Next to it, it does not matter. */
+	dma->hook = hk_dma_invalidate;
+	dma->hook_addr = map->range->end;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HK_MIX_MAPPED);
+	KUNIT_EXPECT_NULL(test, dma->hook);
+	hk_dma_expect_mapped(dma, map, HK_MIX_MAPPED);
+	hk_dma_unmap(test, map, dma->dev, false);
+	hmm_range_unregister(map->range);
+}
+
+static void fault_that_fails_leaves_nothing(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+	struct hmm_range *range = map->range;
+	struct hk_inval *inval = hk_start(test, range->start, range->end);
+
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EBUSY);
+	hk_dma_expect_nothing(dma, map);
+	hk_dma_expect_asked(test, map);
+	hk_end(inval);
+	hk_remap(test, range->start + PAGE_SIZE, 1, NULL, PROT_READ);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EPERM);
+	KUNIT_EXPECT_EQ(test, dma->calls, 0);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+	/* Nor is a range that is not registered faulted. */
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EINVAL);
+	hk_dma_expect_nothing(dma, map);
+}
+
+/* As a callback does, on a range of its own that was never registered. */
+static void part_of_a_range_is_unmapped(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_anon(test, 8);
+	struct hmm_range *range = hk_range(test, addr, 8);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct hmm_range part = {
+		.start = addr + 2 * PAGE_SIZE,
+		.end = addr + 5 * PAGE_SIZE,
+		.pfns = range->pfns + 2,
+		.flags = range->flags,
+		.values = range->values,
+		.pfn_shift = range->pfn_shift,
+	};
+
+	hk_write(test, addr, 8);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 8);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(&part, dma->dev,
+						  map->daddrs + 2, false), 3);
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V), 5);
+	KUNIT_EXPECT_EQ(test, range->pfns[2], HK_NONE);
+	KUNIT_EXPECT_EQ(test, range->pfns[4], HK_NONE);
+	hk_dma_expect_mapped(dma, map, 5);
+	hmm_range_unregister(range);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false), 5);
+	hk_dma_expect_nothing(dma, map);
+}
+
+/* Files, whose folios the CPU has read and not written. */
+static void dirty_marks_what_the_device_could_write(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct file *file = hk_shmem_file(test, 4 * PAGE_SIZE);
+	unsigned long addr = hk_map(test, file, 4 * PAGE_SIZE, HK_RW,
+				    MAP_SHARED);
+	struct hmm_range *range = hk_range(test, addr, 4);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct folio *folio[4];
+	int i;
+
+	hk_request(range, HK_V | HK_W);
+	hk_remap(test, addr + 3 * PAGE_SIZE, 1, NULL, HK_RW);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 4);
+	for (i = 0; i < 4; i++) {
+		folio[i] = page_folio(pfn_to_page(range->pfns[i] >> HK_SHIFT));
+		folio_clear_dirty(folio[i]);
+	}
+	/* Read-only by the hand of the test, so that one is not to be marked */
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false), 4);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_FALSE(test, folio_test_dirty(folio[i]));
+
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 4);
+	for (i = 0; i < 4; i++)
+		folio_clear_dirty(folio[i]);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 4);
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_TRUE(test, folio_test_dirty(folio[i]));
+	hmm_range_unregister(range);
+}
+
+static void dirty_leaves_read_only_pages_clean(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct file *file = hk_shmem_file(test, PAGE_SIZE);
+	unsigned long addr = hk_map(test, file, PAGE_SIZE, PROT_READ,
+				    MAP_SHARED);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct folio *folio;
+
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 1);
+	folio = page_folio(pfn_to_page(range->pfns[0] >> HK_SHIFT));
+	folio_clear_dirty(folio);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 1);
+	KUNIT_EXPECT_FALSE(test, folio_test_dirty(folio));
+	hmm_range_unregister(range);
+}
+
+/* From the middle of one huge page into another: one folio each is dirtied. */
+static void huge_pages(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_huge(test, 2);
+	unsigned long first = addr + 100 * PAGE_SIZE;
+	struct hmm_range *range = hk_range(test, first, HPAGE_PMD_NR);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct folio *folio[2];
+	int i;
+
+	hk_write(test, addr, 1);
+	hk_write(test, addr + PMD_SIZE, 1);
+	folio[0] = hk_folio(test, addr);
+	folio[1] = hk_folio(test, addr + PMD_SIZE);
+	KUNIT_EXPECT_TRUE(test, folio_test_large(folio[0]));
+	hk_request(range, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HPAGE_PMD_NR);
+	hk_dma_expect_mapped(dma, map, HPAGE_PMD_NR);
+	for (i = 0; i < 2; i++)
+		folio_clear_dirty(folio[i]);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true),
+			HPAGE_PMD_NR);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_TRUE(test, folio_test_dirty(folio[i]));
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+}
+
+static void hugetlb_pages(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct file *file = hk_hugetlb_file(test, 1);
+	unsigned long addr = hk_map(test, file, PMD_SIZE, HK_RW, MAP_SHARED);
+	struct hmm_range *range = hk_range(test, addr, HPAGE_PMD_NR);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+
+	hk_request(range, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HPAGE_PMD_NR);
+	hk_dma_expect_mapped(dma, map, HPAGE_PMD_NR);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true),
+			HPAGE_PMD_NR);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+}
+
+static void pages_of_a_mixed_mapping(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 3);
+	unsigned long addr;
+	struct hmm_range *range;
+	struct hk_dma_map *map;
+
+	hf->vm_flags = VM_MIXEDMAP;
+	addr = hk_map(test, hf->file, 3 * PAGE_SIZE, HK_RW, MAP_SHARED);
+	range = hk_range(test, addr, 3);
+	map = hk_dma_map_alloc(test, range);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 3);
+	hk_dma_expect_mapped(dma, map, 3);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false), 3);
+	hmm_range_unregister(range);
+}
+
+/* Two ranges over one page: the DMA debugger has nothing to say. */
+static void page_in_two_ranges(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_anon(test, 2);
+	struct hk_dma_map *map[2];
+	int i;
+
+	hk_write(test, addr, 2);
+	for (i = 0; i < 2; i++) {
+		map[i] = hk_dma_map_alloc(test, hk_range(test, addr, 2));
+		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map[i], dma->dev), 2);
+		hk_dma_expect_mapped(dma, map[i], 2 * i + 2);
+	}
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map[0], dma->dev, true), 2);
+	hk_dma_expect_mapped(dma, map[1], 2);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map[1], dma->dev, true), 2);
+	for (i = 0; i < 2; i++)
+		hmm_range_unregister(map[i]->range);
+}
+
+/* Random requests over random memory: the two ways agree with the range. */
+static void random_mixtures(struct kunit *test)
+{
+	const unsigned long npages = 600;
+	struct hk_dma *dma = hk_dma(test);
+	struct rnd_state rnd;
+	int round;
+
+	prandom_seed_state(&rnd, 42);
+	dma_set_max_seg_size(dma->dev, 8 * PAGE_SIZE);
+	for (round = 0; round < 20; round++) {
+		unsigned long i, addr = hk_anon(test, npages);
+		struct hmm_range *range = hk_range(test, addr, npages);
+		struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+		long mapped;
+
+		hk_request_each(range);
+		for (i = 0; i < npages; i++) {
+			u32 r = prandom_u32_state(&rnd);
+
+			if (r % 3 == 0)
+				hk_write(test, addr + i * PAGE_SIZE, 1);
+			range->pfns[i] = (r & 8 ? HK_V : 0) |
+					 (r & 16 ? HK_W : 0);
+		}
+		mapped = hk_dma_map(test, map, dma->dev);
+		KUNIT_EXPECT_EQ(test, mapped, hk_count(range, HK_V));
+		hk_dma_expect_mapped(dma, map, mapped);
+		KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false),
+				mapped);
+		hk_dma_expect_nothing(dma, map);
+		hmm_range_unregister(range);
+	}
+}
+
+/* --------------------------------------------------- devices and arguments */
+
+static void device_that_cannot_reach_all_is_refused(struct kunit *test)
+{
+	struct hk_dma_map *map = hk_dma_mix(test);
+	struct device *dev = hk_device(test, DMA_BIT_MASK(28));
+	struct io_tlb_mem bounce = { .force_bounce = true };
+	struct io_tlb_mem *usual = dev->dma_io_tlb_mem;
+
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EOPNOTSUPP);
+	hk_dma_expect_asked(test, map);
+	/* With enough address bits memory itself is mapped, */
+	dev->coherent_dma_mask = DMA_BIT_MASK(64);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), HK_MIX_MAPPED);
+	KUNIT_EXPECT_EQ(test, map->daddrs[1],
+			PFN_PHYS(map->range->pfns[1] >> HK_SHIFT));
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false),
+			HK_MIX_MAPPED);
+	/* unless everything is bounced. */
+	dev->dma_io_tlb_mem = &bounce;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EOPNOTSUPP);
+	dev->dma_io_tlb_mem = usual;
+	hmm_range_unregister(map->range);
+}
+
+/* Nothing is asked of such a device, so it need not be more than a name. */
+static void device_that_is_not_trusted_is_refused(struct kunit *test)
+{
+	struct pci_dev *pdev = kunit_kzalloc(test, sizeof(*pdev), GFP_KERNEL);
+	struct hk_dma_map *map = hk_dma_mix(test);
+
+	KUNIT_ASSERT_NOT_NULL(test, pdev);
+	pdev->dev.bus = &pci_bus_type;
+	pdev->dev.dma_iommu = true;
+	pdev->untrusted = true;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, &pdev->dev), -EOPNOTSUPP);
+	hk_dma_expect_asked(test, map);
+	hmm_range_unregister(map->range);
+}
+
+static void missing_arguments_are_einval(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+	struct hmm_range *range = map->range, empty = *range;
+
+	empty.end = empty.start;
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(NULL, dma->dev, map->daddrs,
+						0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(range, NULL, map->daddrs, 0),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(range, dma->dev, NULL, 0),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map_batch(range, dma->dev,
+						      map->daddrs, NULL, 0),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(NULL, dma->dev, map->daddrs,
+						  false), -EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, NULL, map->daddrs,
+						  false), -EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, dma->dev, NULL,
+						  false), -EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(&empty, dma->dev,
+						  map->daddrs, false),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap_batch(range, dma->dev,
+							map->daddrs, NULL,
+							false), -EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap_batch(&empty, dma->dev,
+							map->daddrs,
+							&map->batch, false),
+			-EINVAL);
+	hmm_range_unregister(range);
+}
+
+/* A piece of a list is as long as the device can take, and memory goes on. */
+static void pieces_are_cut_to_the_device(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_huge(test, 1);
+	struct hmm_range *range = hk_range(test, addr, HPAGE_PMD_NR);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct hk *hk = test->priv;
+
+	hk_write(test, addr, 1);
+	dma_set_max_seg_size(dma->dev, 3 * PAGE_SIZE + 1);
+	mmap_read_lock(hk->mm);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map_batch(range, dma->dev,
+						      map->daddrs, &map->batch,
+						      0), HPAGE_PMD_NR);
+	mmap_read_unlock(hk->mm);
+	hk_dma_expect_mapped(dma, map, HPAGE_PMD_NR);
+	KUNIT_EXPECT_EQ(test, map->batch.writable.orig_nents,
+			DIV_ROUND_UP(HPAGE_PMD_NR, 3));
+	KUNIT_EXPECT_NULL(test, map->batch.readable.sgl);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap_batch(range, dma->dev,
+							map->daddrs,
+							&map->batch, true),
+			HPAGE_PMD_NR);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+}
+
+static struct kunit_case hk_dma_cases[] = {
+	KUNIT_CASE_PARAM(maps_each_page_for_what_it_allows,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(without_a_write_bit_all_is_for_reading,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(private_memory_is_left_out, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(peer_memory_is_refused, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(mapping_that_fails_leaves_nothing,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE(address_0_is_no_address),
+	KUNIT_CASE_PARAM(invalidation_before_all_is_mapped_is_ebusy,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(fault_that_fails_leaves_nothing,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE(part_of_a_range_is_unmapped),
+	KUNIT_CASE_PARAM(dirty_marks_what_the_device_could_write,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(dirty_leaves_read_only_pages_clean,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(huge_pages, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(hugetlb_pages, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(pages_of_a_mixed_mapping, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(page_in_two_ranges, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(random_mixtures, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(device_that_cannot_reach_all_is_refused,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(device_that_is_not_trusted_is_refused,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE(missing_arguments_are_einval),
+	KUNIT_CASE(pieces_are_cut_to_the_device),
+	{}
+};
+
+static struct kunit_suite hk_dma_suite = {
+	.name = "hmm_dma",
+	.init = hk_init,
+	.exit = hk_exit,
+	.test_cases = hk_dma_cases,
+};
+
+kunit_test_suite(hk_dma_suite);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What hmm-compat-tests says to the drivers here, the same to each.
+ */
+#ifndef SELFTESTS_VM_COMPAT_UAPI_H
+#define SELFTESTS_VM_COMPAT_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* The most pages of a buffer. */
+#define COMPAT_MAX_PAGES	512
+
+/**
+ * struct compat_buffer - memory that the device is to use, one for each file
+ * @addr: (in) first byte, page aligned
+ * @npages: (in) 1 to COMPAT_MAX_PAGES
+ */
+struct compat_buffer {
+	__u64 addr;
+	__u64 npages;
+};
+
+/**
+ * struct compat_copy - the device reads or writes all of the buffer
+ * @ptr: (in) memory of the caller that it writes to, or reads from
+ * @write: (in) 1 if the device writes the buffer, else 0
+ * @faults: (out) how often it had to fault
+ */
+struct compat_copy {
+	__u64 ptr;
+	__u32 write;
+	__u32 faults;
+};
+
+#define COMPAT_BUFFER	_IOW('C', 0x00, struct compat_buffer)
+#define COMPAT_COPY	_IOWR('C', 0x01, struct compat_copy)
+
+#endif /* SELFTESTS_VM_COMPAT_UAPI_H */

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What user programs of the edu devices share: the sample driver's requests as
+ * functions that return 0 or -errno, and what the IOMMU says in the kernel's
+ * log.
+ */
+#ifndef SELFTESTS_VM_HMM_EDU_H
+#define SELFTESTS_VM_HMM_EDU_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "../../../../samples/hmm/edu_mirror_uapi.h"
+
+#include "hmm-util.h"
+
+/* Where harness/boot.sh has put them. */
+#define EDU		"0000:00:10.0"	/* has 28 address bits */
+#define EDU_WIDE	"0000:00:11.0"	/* has 40 */
+#define EDU_OPEN	"0000:41:00.0"	/* has no IOMMU before it */
+
+/*
+ * The node of the device in a slot. The driver numbers devices as it finds
+ * them, so what is in a slot has another number after a hot plug.
+ */
+static inline int edu_open(const char *slot)
+{
+	char path[64], target[256];
+
+	for (unsigned int i = 0; i < 64; i++) {
+		ssize_t len;
+		int fd;
+
+		snprintf(path, sizeof(path),
+			 "/sys/class/misc/edu_mirror%u/device", i);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len < 0)
+			continue;
+		target[len] = '\0';
+		if (strcmp(strrchr(target, '/') + 1, slot))
+			continue;
+		snprintf(path, sizeof(path), "/dev/edu_mirror%u", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	return -ENOENT;
+}
+
+static inline int edu_copy(int fd, unsigned long request, const void *addr,
+			   size_t len, struct edu_mirror_copy *copy)
+{
+	struct edu_mirror_copy mine;
+
+	if (!copy)
+		copy = &mine;
+	*copy = (struct edu_mirror_copy) {
+		.addr = (uintptr_t)addr,
+		.len = len,
+	};
+	return ioctl(fd, request, copy) ? -errno : 0;
+}
+
+/* The device reads memory into its buffer. */
+static inline int edu_load(int fd, const void *addr, size_t len,
+			   struct edu_mirror_copy *copy)
+{
+	return edu_copy(fd, EDU_MIRROR_LOAD, addr, len, copy);
+}
+
+/* The device writes its buffer to memory. */
+static inline int edu_store(int fd, void *addr, size_t len,
+			    struct edu_mirror_copy *copy)
+{
+	return edu_copy(fd, EDU_MIRROR_STORE, addr, len, copy);
+}
+
+/* The transfer of before once more, which must not come through. */
+static inline int edu_replay(int fd)
+{
+	return ioctl(fd, EDU_MIRROR_REPLAY) ? -errno : 0;
+}
+
+static inline bool edu_log(const char *what, const char *text)
+{
+	FILE *log = fopen("/dev/kmsg", "we");
+	bool ok = log && fprintf(log, "%s: %s\n", what, text) > 0;
+
+	return log && !fclose(log) && ok;
+}
+
+/* Does a new line of the log have @text? Asks until @seconds are over. */
+static inline bool edu_log_has(int log, const char *text, double seconds)
+{
+	double end = hmm_now() + seconds;
+	char line[1024];
+
+	while (hmm_now() < end) {
+		ssize_t len = read(log, line, sizeof(line) - 1);
+
+		if (len < 0) {
+			usleep(1000);
+			continue;
+		}
+		line[len] = '\0';
+		/* Not what the test itself says that it expects */
+		if (strstr(line, text) && !strstr(line, "hmm-expect"))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Has the device do its last transfer again, at an address where nothing of
+ * the process is any more. True if the IOMMU has reported just that; the
+ * harness is told that the report is no accident.
+ */
+static inline bool edu_replay_faults(int fd, uint64_t iova)
+{
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	bool seen = false;
+	char text[64];
+
+	if (log < 0 || lseek(log, 0, SEEK_END) < 0)
+		return false;
+	snprintf(text, sizeof(text), "fault addr 0x%" PRIx64 " [",
+		 iova & ~(uint64_t)0xfff);
+	if (edu_log("hmm-expect", text)) {
+		seen = !edu_replay(fd) && edu_log_has(log, text, 60);
+		seen &= edu_log("hmm-expect-end", text);
+	}
+	close(log);
+	return seen;
+}
+
+#endif /* SELFTESTS_VM_HMM_EDU_H */
