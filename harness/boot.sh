@@ -95,6 +95,7 @@ cpus()
 	fi
 }
 
+# shellcheck disable=SC2054 # commas that are meant
 qemu_line()
 {
 	qemu=(
