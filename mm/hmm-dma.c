@@ -133,7 +133,7 @@ static void hmm_dma_dirty(struct page *page, unsigned long n)
 
 		folio_mark_dirty(folio);
 		of_folio = min(n, of_folio);
-		page = nth_page(page, of_folio);
+		page = pfn_to_page(page_to_pfn(page) + of_folio);
 		n -= of_folio;
 	}
 }

@@ -14,6 +14,7 @@
 #include <linux/huge_mm.h>
 #include <linux/mman.h>
 #include <linux/pci.h>
+#include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/scatterlist.h>
 #include <linux/swiotlb.h>
