@@ -254,7 +254,7 @@ static int bench_mirror_setup(struct bench *b)
 	return ret;
 }
 
-static void bench_mirror_teardown(struct bench *b)
+static void bench_mirror_unregister_all(struct bench *b)
 {
 	while (b->nr_others)
 		hmm_range_unregister(&b->ranges[--b->nr_others]);
@@ -265,6 +265,11 @@ static void bench_mirror_teardown(struct bench *b)
 			hmm_range_unregister(&dev->range);
 		hmm_mirror_unregister(&dev->mirror);
 	}
+}
+
+static void bench_mirror_teardown(struct bench *b)
+{
+	bench_mirror_unregister_all(b);
 	kvfree(b->ranges);
 	kfree(b->mirrors);
 }
@@ -366,13 +371,7 @@ static int bench_mirror_device(struct bench *b)
 
 static int bench_mirror_away(struct bench *b)
 {
-	struct bench_mirror *dev = &b->mirrors[0];
-
-	if (!b->nr_devices)
-		return 0;
-	hmm_range_unregister(&dev->range);
-	hmm_mirror_unregister(&dev->mirror);
-	b->nr_devices = 0;
+	bench_mirror_unregister_all(b);
 	return 0;
 }
 
@@ -990,7 +989,9 @@ static int bench_run(struct hmm_bench_run *run)
 
 	if (ret)
 		return ret;
-	run->calls = run->valid = run->writable = 0;
+	run->calls = 0;
+	run->valid = 0;
+	run->writable = 0;
 	b.op = &bench_ops[run->op];
 	b.pfns = kvcalloc(run->npages, sizeof(*b.pfns), GFP_KERNEL);
 	b.pages = kvcalloc(run->npages, sizeof(*b.pages), GFP_KERNEL);
