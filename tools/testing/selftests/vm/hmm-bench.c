@@ -344,6 +344,12 @@ struct row {
 	{ "invalidate-mirrors-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .devices = n }, HITS }
 
+#define DMA_ROW(name, make, how, beside, what) \
+	{ name, make, 512, PER_PAGE, 9, \
+	  .run = { .ask = WRITE }, \
+	  .ours = HMM_BENCH_##how##_##what, \
+	  .stock = HMM_BENCH_##beside##_##what }
+
 static const struct row rows[] = {
 	{ "snapshot-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
 	  PINS, .valid = ALL, .writable = ALL },
@@ -427,6 +433,17 @@ static const struct row rows[] = {
 	{ "wait", make_empty, 1, PER_CALL, 99,
 	  .ours = HMM_BENCH_MIRROR_WAIT,
 	  .stock = HMM_BENCH_INTERVAL_READ_BEGIN },
+
+	/* 2 MiB, behind the IOMMU in strict mode; beside them the plain loop */
+	DMA_ROW("batch-shuffled", make_shuffled, BATCH, PLAIN, BOTH),
+	DMA_ROW("batch-contiguous", make_contiguous, BATCH, PLAIN, BOTH),
+	DMA_ROW("batch-thp", make_thp, BATCH, PLAIN, BOTH),
+	DMA_ROW("dma-shuffled", make_shuffled, DMA, PLAIN, BOTH),
+	DMA_ROW("dma-thp", make_thp, DMA, PLAIN, BOTH),
+	DMA_ROW("batch-map-shuffled", make_shuffled, BATCH, PLAIN, MAP),
+	DMA_ROW("batch-unmap-shuffled", make_shuffled, BATCH, PLAIN, UNMAP),
+	DMA_ROW("batch-map-thp", make_thp, BATCH, PLAIN, MAP),
+	DMA_ROW("batch-unmap-thp", make_thp, BATCH, PLAIN, UNMAP),
 };
 
 static void request(struct hmm_bench_run *run)
