@@ -312,6 +312,7 @@ struct row {
 	enum found writable;
 };
 
+/* clang-format off */
 #define FAULTS		.ours = HMM_BENCH_MIRROR_FAULT, \
 			.stock = HMM_BENCH_INTERVAL_FAULT
 #define WALKS		FAULTS, .limit = HMM_BENCH_WALK_COPY
@@ -328,10 +329,10 @@ struct row {
 	  .run = { .ask = READ }, PINS, .valid = ALL }
 #define HIT_ROW(n) \
 	{ "invalidate-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
-	  .run = { .others = n - 1 }, HITS }
+	  .run = { .others = (n) - 1 }, HITS }
 #define TAKE_ROW(n) \
 	{ "take-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
-	  .run = { .ask = READ, .others = n - 1 }, TAKES, .valid = ALL }
+	  .run = { .ask = READ, .others = (n) - 1 }, TAKES, .valid = ALL }
 #define MIRRORS_ROW(n) \
 	{ "invalidate-mirrors-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .devices = n }, HITS }
@@ -418,6 +419,7 @@ static const struct row rows[] = {
 	  .stock = HMM_BENCH_INTERVAL_READ_BEGIN },
 };
 
+/* clang-format on */
 static void request(struct hmm_bench_run *run)
 {
 	if (ioctl(bench_fd, HMM_BENCH_RUN, run))
@@ -489,7 +491,9 @@ static struct hmm_bench_run run_fresh(const struct row *row,
 static double count_nothing(void)
 {
 	struct hmm_bench_run run = {
-		.op = HMM_BENCH_NOTHING, .npages = 1, .rounds = 99,
+		.op = HMM_BENCH_NOTHING,
+		.npages = 1,
+		.rounds = 99,
 	};
 
 	request(&run);
@@ -501,7 +505,9 @@ static void check_cycles(void)
 {
 	const uint64_t few = 1000, many = 1001000;
 	struct hmm_bench_run run = {
-		.op = HMM_BENCH_LOOP, .npages = few, .rounds = 9,
+		.op = HMM_BENCH_LOOP,
+		.npages = few,
+		.rounds = 9,
 	};
 	double one;
 
@@ -682,7 +688,8 @@ static void load_with(unsigned int threads)
 	atomic_store(&load_stop, false);
 	atomic_store(&load_done, 0);
 	for (i = 0; i < threads; i++)
-		if ((errno = pthread_create(&ids[i], NULL, load, NULL)))
+		errno = pthread_create(&ids[i], NULL, load, NULL);
+		if (errno)
 			err(1, "pthread_create");
 	/* Not before each of them is at it. */
 	while (atomic_load(&load_done) < 2 * threads)
