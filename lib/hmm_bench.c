@@ -83,8 +83,8 @@ static u64 bench_mirror_ask(const struct bench *b)
 static int bench_sync(struct hmm_mirror *mirror,
 		      const struct mmu_notifier_range *update)
 {
-	struct bench_mirror *dev = container_of(mirror, struct bench_mirror,
-						mirror);
+	struct bench_mirror *dev =
+		container_of(mirror, struct bench_mirror, mirror);
 
 	spin_lock(&dev->lock);
 	spin_unlock(&dev->lock);
@@ -321,9 +321,8 @@ static bool bench_invalidate(struct mmu_interval_notifier *interval,
 			     const struct mmu_notifier_range *update,
 			     unsigned long seq)
 {
-	struct bench_interval *dev = container_of(interval,
-						  struct bench_interval,
-						  interval);
+	struct bench_interval *dev =
+		container_of(interval, struct bench_interval, interval);
 
 	spin_lock(&dev->lock);
 	mmu_interval_set_seq(interval, seq);
@@ -371,8 +370,7 @@ static int bench_interval_setup(struct bench *b)
 	}
 	for (i = 0; i < b->run->others && !ret; i++) {
 		ret = mmu_interval_notifier_insert(&b->others[i], b->mm,
-						   bench_other(b, i),
-						   PAGE_SIZE,
+						   bench_other(b, i), PAGE_SIZE,
 						   &bench_other_ops);
 		b->nr_others += !ret;
 		if (i % 1024 == 0)
@@ -431,7 +429,7 @@ static int bench_interval_before(struct bench *b)
 static void bench_interval_range(struct bench *b,
 				 struct hmm_interval_range *range)
 {
-	*range = (struct hmm_interval_range) {
+	*range = (struct hmm_interval_range){
 		.notifier = &b->intervals[0].interval,
 		.start = b->start,
 		.end = b->end,
@@ -439,7 +437,8 @@ static void bench_interval_range(struct bench *b,
 		.default_flags = b->run->stride ? 0 : bench_interval_ask(b),
 		.pfn_flags_mask = b->run->stride ?
 				  HMM_INTERVAL_PFN_REQ_FAULT |
-				  HMM_INTERVAL_PFN_REQ_WRITE : 0,
+						  HMM_INTERVAL_PFN_REQ_WRITE :
+					  0,
 	};
 }
 
@@ -458,8 +457,8 @@ static int bench_interval_fault(struct bench *b)
 	} while (ret == -EBUSY);
 	if (ret)
 		return ret;
-	return mmu_interval_read_retry(interval, range.notifier_seq) ?
-	       -EBUSY : 0;
+	return mmu_interval_read_retry(interval, range.notifier_seq) ? -EBUSY :
+								       0;
 }
 
 static int bench_interval_drop(struct bench *b)
@@ -569,8 +568,7 @@ static int bench_mirror_hit_before(struct bench *b)
 		return bench_mirror_away(b);
 	mmap_read_lock(b->mm);
 	for (i = 0; i < b->nr_devices && ret >= 0; i++)
-		ret = hmm_range_fault(&b->mirrors[i].range,
-				      HMM_FAULT_SNAPSHOT);
+		ret = hmm_range_fault(&b->mirrors[i].range, HMM_FAULT_SNAPSHOT);
 	mmap_read_unlock(b->mm);
 	return ret < 0 ? ret : 0;
 }
@@ -883,8 +881,7 @@ static int bench_check(const struct hmm_bench_run *run)
 		return -EINVAL;
 	if (!PAGE_ALIGNED(run->addr) || !PAGE_ALIGNED(run->others_addr) ||
 	    run->addr > TASK_SIZE - len - PAGE_SIZE ||
-	    run->others_addr > TASK_SIZE -
-			       2 * HMM_BENCH_MAX_OTHERS * PAGE_SIZE)
+	    run->others_addr > TASK_SIZE - 2 * HMM_BENCH_MAX_OTHERS * PAGE_SIZE)
 		return -EINVAL;
 	return 0;
 }

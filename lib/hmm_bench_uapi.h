@@ -74,10 +74,10 @@ enum hmm_bench_op {
 #define HMM_BENCH_DMA_FIRST	HMM_BENCH_DMA_MAP
 
 /* For &hmm_bench_run.ask; 0 is a snapshot. WRITE comes with READ. */
-#define HMM_BENCH_READ	(1U << 0)
-#define HMM_BENCH_WRITE	(1U << 1)
+#define HMM_BENCH_READ	0x1
+#define HMM_BENCH_WRITE	0x2
 
-#define HMM_BENCH_MAX_PAGES	(1ULL << 20)
+#define HMM_BENCH_MAX_PAGES	0x100000ULL
 #define HMM_BENCH_MAX_ROUNDS	10000U
 #define HMM_BENCH_MAX_DEVICES	64U
 #define HMM_BENCH_MAX_OTHERS	1000000U

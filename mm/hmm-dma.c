@@ -128,8 +128,8 @@ static void hmm_dma_dirty(struct page *page, unsigned long n)
 {
 	while (n) {
 		struct folio *folio = page_folio(page);
-		unsigned long of_folio = folio_nr_pages(folio) -
-					 folio_page_idx(folio, page);
+		unsigned long of_folio =
+			folio_nr_pages(folio) - folio_page_idx(folio, page);
 
 		folio_mark_dirty(folio);
 		of_folio = min(n, of_folio);
@@ -163,8 +163,7 @@ static bool hmm_dma_mapped(const struct hmm_range *range,
 
 /* 0 is what tells that nothing is mapped, so no page can have it. */
 static int hmm_dma_map_page(const struct hmm_range *range,
-			    struct device *device, dma_addr_t *daddr,
-			    u64 entry)
+			    struct device *device, dma_addr_t *daddr, u64 entry)
 {
 	enum dma_data_direction dir =
 		hmm_dma_direction(hmm_dma_writable(range, entry));
@@ -205,9 +204,8 @@ static long hmm_dma_map_pages(const struct hmm_range *range,
 	return mapped;
 }
 
-static long hmm_dma_unmap_pages(struct hmm_range *range,
-				struct device *device, dma_addr_t *daddrs,
-				bool dirty)
+static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
+				dma_addr_t *daddrs, bool dirty)
 {
 	unsigned long i, n = hmm_dma_npages(range);
 	long unmapped = 0;
@@ -428,8 +426,8 @@ static void hmm_dma_addrs_set(struct hmm_dma_addrs *addrs,
 }
 
 /* The addresses come in segments of the DMA API's own making. */
-static void hmm_dma_take_addrs(struct hmm_dma_addrs *addrs,
-			       dma_addr_t *daddrs, unsigned long n)
+static void hmm_dma_take_addrs(struct hmm_dma_addrs *addrs, dma_addr_t *daddrs,
+			       unsigned long n)
 {
 	dma_addr_t addr, end;
 
@@ -501,8 +499,7 @@ static int hmm_dma_map_list(const struct hmm_range *range,
 	ret = sg_alloc_table(list, nr, GFP_KERNEL);
 	if (ret)
 		goto err_no_list;
-	hmm_dma_list_pieces(range, hmm_dma_max_piece(device), list->sgl,
-			    write);
+	hmm_dma_list_pieces(range, hmm_dma_max_piece(device), list->sgl, write);
 	ret = dma_map_sgtable(device, list, hmm_dma_direction(write),
 			      HMM_DMA_ATTRS);
 	if (!ret)
@@ -514,8 +511,7 @@ err_no_list:
 }
 
 static int hmm_dma_map_lists(const struct hmm_range *range,
-			     struct device *device,
-			     struct hmm_dma_batch *batch)
+			     struct device *device, struct hmm_dma_batch *batch)
 {
 	unsigned int nr[2] = {};
 	int ret;

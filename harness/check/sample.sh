@@ -20,6 +20,8 @@ struct dev_space;
 struct hmm_range;
 void dev_map(struct dev_space *ds, struct hmm_range *range);
 void dev_unmap(struct dev_space *ds, unsigned long start, unsigned long end);
+struct dev_dma;
+void dev_stop_engine(struct dev_dma *dd);
 
 #include "blocks.c"
 C

@@ -8,6 +8,7 @@ set -euo pipefail
 # These unlock what sparse did not see locked: pte_offset_map() takes the RCU
 # lock, get_locked_pte() a page table's, and neither says so to sparse.
 readonly KNOWN="
+lib/hmm_bench.c bench_walk_pmd
 mm/hmm.c hmm_walk_pmd
 mm/tests/hmm_kunit.c hk_set_pte
 "

@@ -73,14 +73,14 @@ static void hk_devmem_drop(void *arg)
 	release_mem_region(mem->res->start, resource_size(mem->res));
 }
 
-static struct hk_devmem *hk_devmem_of(struct kunit *test,
-				      enum memory_type type, void *owner)
+static struct hk_devmem *hk_devmem_of(struct kunit *test, enum memory_type type,
+				      void *owner)
 {
 	struct hk_devmem *mem = kunit_kzalloc(test, sizeof(*mem), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, mem);
-	mem->res = request_free_mem_region(&iomem_resource, PMD_SIZE,
-					   "hmm-kunit");
+	mem->res =
+		request_free_mem_region(&iomem_resource, PMD_SIZE, "hmm-kunit");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mem->res);
 	mem->pgmap.type = type;
 	mem->pgmap.range.start = mem->res->start;

@@ -325,8 +325,8 @@ static void hk_dma_expect_mapped(struct hk_dma *dma, struct hk_dma_map *map,
 	unsigned long i, wrong = 0;
 
 	for (i = 0; i < map->npages; i++)
-		wrong += !hk_dma_right(dma, map->range->pfns[i],
-				       map->daddrs[i]);
+		wrong +=
+			!hk_dma_right(dma, map->range->pfns[i], map->daddrs[i]);
 	KUNIT_EXPECT_EQ(dma->test, wrong, 0);
 	KUNIT_EXPECT_EQ(dma->test, dma->live, mapped);
 	KUNIT_EXPECT_EQ(dma->test, dma->wrong, 0);
@@ -359,8 +359,7 @@ static u64 hk_mix_request(unsigned long i)
 
 static struct hk_dma_map *hk_dma_mix(struct kunit *test)
 {
-	struct hmm_range *range = hk_range(test, hk_anon(test, HK_MIX),
-					   HK_MIX);
+	struct hmm_range *range = hk_range(test, hk_anon(test, HK_MIX), HK_MIX);
 	unsigned long i;
 
 	hk_request_each(range);
@@ -571,8 +570,10 @@ static void part_of_a_range_is_unmapped(struct kunit *test)
 
 	hk_write(test, addr, 8);
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 8);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(&part, dma->dev,
-						  map->daddrs + 2, false), 3);
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_unmap(&part, dma->dev, map->daddrs + 2,
+					    false),
+			3);
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V), 5);
 	KUNIT_EXPECT_EQ(test, range->pfns[2], HK_NONE);
 	KUNIT_EXPECT_EQ(test, range->pfns[4], HK_NONE);
@@ -587,8 +588,8 @@ static void dirty_marks_what_the_device_could_write(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
 	struct file *file = hk_shmem_file(test, 4 * PAGE_SIZE);
-	unsigned long addr = hk_map(test, file, 4 * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, file, 4 * PAGE_SIZE, HK_RW, MAP_SHARED);
 	struct hmm_range *range = hk_range(test, addr, 4);
 	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
 	struct folio *folio[4];
@@ -619,8 +620,8 @@ static void dirty_leaves_read_only_pages_clean(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
 	struct file *file = hk_shmem_file(test, PAGE_SIZE);
-	unsigned long addr = hk_map(test, file, PAGE_SIZE, PROT_READ,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, file, PAGE_SIZE, PROT_READ, MAP_SHARED);
 	struct hmm_range *range = hk_range(test, addr, 1);
 	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
 	struct folio *folio;
@@ -800,21 +801,24 @@ static void missing_arguments_are_einval(struct kunit *test)
 	struct hmm_range *range = map->range, empty = *range;
 
 	empty.end = empty.start;
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(NULL, dma->dev, map->daddrs,
-						0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(NULL, dma->dev, map->daddrs, 0),
+			-EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(range, NULL, map->daddrs, 0),
 			-EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_range_dma_map(range, dma->dev, NULL, 0),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_map_batch(range, dma->dev,
-						      map->daddrs, NULL, 0),
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_map_batch(range, dma->dev, map->daddrs,
+						NULL, 0),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(NULL, dma->dev, map->daddrs,
-						  false), -EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, NULL, map->daddrs,
-						  false), -EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, dma->dev, NULL,
-						  false), -EINVAL);
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_unmap(NULL, dma->dev, map->daddrs, false),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_unmap(range, NULL, map->daddrs, false),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, dma->dev, NULL, false),
+			-EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(&empty, dma->dev,
 						  map->daddrs, false),
 			-EINVAL);
@@ -840,9 +844,10 @@ static void pieces_are_cut_to_the_device(struct kunit *test)
 	hk_write(test, addr, 1);
 	dma_set_max_seg_size(dma->dev, 3 * PAGE_SIZE + 1);
 	mmap_read_lock(hk->mm);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_map_batch(range, dma->dev,
-						      map->daddrs, &map->batch,
-						      0), HPAGE_PMD_NR);
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_map_batch(range, dma->dev, map->daddrs,
+						&map->batch, 0),
+			HPAGE_PMD_NR);
 	mmap_read_unlock(hk->mm);
 	hk_dma_expect_mapped(dma, map, HPAGE_PMD_NR);
 	KUNIT_EXPECT_EQ(test, map->batch.writable.orig_nents,

@@ -508,6 +508,16 @@ static void hk_run_round(struct kunit *test, struct hk_runs *runs,
 	hmm_range_unregister(range);
 }
 
+/* Special entries are no surprise in such a mapping. */
+static void hk_mix(struct kunit *test, unsigned long addr)
+{
+	struct hk *hk = test->priv;
+
+	mmap_write_lock(hk->mm);
+	vm_flags_set(vma_lookup(hk->mm, addr), VM_MIXEDMAP);
+	mmap_write_unlock(hk->mm);
+}
+
 static void runs_of_neighbours_are_what_a_slow_walk_says(struct kunit *test)
 {
 	struct hk_runs *runs = kunit_kzalloc(test, sizeof(*runs), GFP_KERNEL);
@@ -521,6 +531,7 @@ static void runs_of_neighbours_are_what_a_slow_walk_says(struct kunit *test)
 	runs->poisoned = hk_alloc_page(test);
 	runs->base = hk_huge(test, 1);
 	hk_remap(test, runs->base, HPAGE_PMD_NR, NULL, HK_RW);
+	hk_mix(test, runs->base);
 	hk_write(test, runs->base + PMD_SIZE - PAGE_SIZE, 1);
 	range = hk_range_alloc(test, runs->base, HPAGE_PMD_NR);
 	hk_request_each(range);

@@ -231,8 +231,7 @@ static int edu_job_map(struct edu *edu, struct edu_job *job)
 	/* We have the engine, so edu_remove() waits for us, if it comes now */
 	if (READ_ONCE(edu->gone))
 		return -ENODEV;
-	if (!hmm_range_wait_until_valid(&job->range,
-					HMM_RANGE_DEFAULT_TIMEOUT))
+	if (!hmm_range_wait_until_valid(&job->range, HMM_RANGE_DEFAULT_TIMEOUT))
 		return -EBUSY;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;

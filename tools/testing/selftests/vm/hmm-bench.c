@@ -315,6 +315,7 @@ struct row {
 	enum found writable;
 };
 
+/* clang-format off */
 #define FAULTS		.ours = HMM_BENCH_MIRROR_FAULT, \
 			.stock = HMM_BENCH_INTERVAL_FAULT
 #define WALKS		FAULTS, .limit = HMM_BENCH_WALK_COPY
@@ -446,6 +447,7 @@ static const struct row rows[] = {
 	DMA_ROW("batch-unmap-thp", make_thp, BATCH, PLAIN, UNMAP),
 };
 
+/* clang-format on */
 static void request(struct hmm_bench_run *run)
 {
 	if (ioctl(bench_fd, HMM_BENCH_RUN, run))
@@ -519,7 +521,9 @@ static struct hmm_bench_run run_fresh(const struct row *row,
 static double count_nothing(void)
 {
 	struct hmm_bench_run run = {
-		.op = HMM_BENCH_NOTHING, .npages = 1, .rounds = 99,
+		.op = HMM_BENCH_NOTHING,
+		.npages = 1,
+		.rounds = 99,
 	};
 
 	request(&run);
@@ -534,7 +538,9 @@ static void check_cycles(void)
 {
 	const uint64_t few = 1000, many = 101000;
 	struct hmm_bench_run run = {
-		.op = HMM_BENCH_LOOP, .npages = few, .rounds = 9,
+		.op = HMM_BENCH_LOOP,
+		.npages = few,
+		.rounds = 9,
 	};
 	double one;
 

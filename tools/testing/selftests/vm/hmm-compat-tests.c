@@ -175,11 +175,11 @@ COMPAT_TEST(device_follows_the_cpu)
 	memset(self->data, 0, SIZE / 2);
 	test_device_sees(self->data);
 	EXPECT_LT(0, self->faults);
-	ASSERT_EQ(NPAGES / 2,
-		  hmm_swap_out(self->ptr + SIZE / 2, NPAGES / 2));
+	ASSERT_EQ(NPAGES / 2, hmm_swap_out(self->ptr + SIZE / 2, NPAGES / 2));
 	test_device_sees(self->data);
-	ASSERT_NE(MAP_FAILED, mmap(self->ptr, SIZE, FULL_ACCESS, MAP_PRIVATE |
-				   MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	ASSERT_NE(MAP_FAILED,
+		  mmap(self->ptr, SIZE, FULL_ACCESS,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	hmm_fill(self->data, SIZE);
 	memcpy(self->ptr, self->data, SIZE);
 	test_device_sees(self->data);
@@ -196,8 +196,9 @@ COMPAT_TEST(device_keeps_to_the_protection)
 	test_device_writes();
 	ASSERT_EQ(0, munmap(self->ptr, PAGE));
 	EXPECT_EQ(variant->unmapped, device_reads(self->fd));
-	ASSERT_EQ(self->ptr, mmap(self->ptr, PAGE, FULL_ACCESS, MAP_PRIVATE |
-				  MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	ASSERT_EQ(self->ptr,
+		  mmap(self->ptr, PAGE, FULL_ACCESS,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	memset(self->data, 0, PAGE);
 	test_device_sees(self->data);
 }
@@ -294,8 +295,8 @@ static void *storm(void *arg)
 
 		madvise(s->ptr, SIZE, MADV_DONTNEED);
 		for (size_t i = 0; i < NPAGES; i++)
-			__atomic_store_n((uint64_t *)(s->ptr + i * PAGE),
-					 round, __ATOMIC_RELAXED);
+			__atomic_store_n((uint64_t *)(s->ptr + i * PAGE), round,
+					 __ATOMIC_RELAXED);
 		__atomic_store_n(&s->round, round, __ATOMIC_RELEASE);
 	}
 	return NULL;
@@ -339,12 +340,12 @@ COMPAT_TEST(process_goes)
 		ASSERT_LE(0, pid);
 		if (!pid) {
 			uint32_t faults;
-			int fd = buffer_open(variant->module, self->ptr,
-					     NPAGES);
+			int fd =
+				buffer_open(variant->module, self->ptr, NPAGES);
 
 			memset(self->ptr, i, SIZE);
-			if (fd < 0 || device_copy(fd, self->buf, true,
-						  &faults) ||
+			if (fd < 0 ||
+			    device_copy(fd, self->buf, true, &faults) ||
 			    write(ready[1], "", 1) != 1)
 				_exit(1);
 			if (i % 2)

@@ -137,13 +137,13 @@ static char *map_kind(enum kind kind, size_t size)
 	case THP:
 		return map_thp(size);
 	case HUGETLB:
-		return mmap(NULL, size, FULL_ACCESS, MAP_PRIVATE |
-			    MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+		return mmap(NULL, size, FULL_ACCESS,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	case FILE_SHARED:
 		return map_file(size);
 	case ANON_SHARED:
-		return mmap(NULL, size, FULL_ACCESS,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		return mmap(NULL, size, FULL_ACCESS, MAP_SHARED | MAP_ANONYMOUS,
+			    -1, 0);
 	default:
 		return map_anon(size);
 	}
@@ -269,8 +269,8 @@ EDU_TEST(another_process_is_refused)
 
 	ASSERT_LE(0, pid);
 	if (!pid)
-		_exit(edu_load(self->fd, self->data, LEN, NULL) == -EPERM ?
-		      0 : 1);
+		_exit(edu_load(self->fd, self->data, LEN, NULL) == -EPERM ? 0 :
+									    1);
 	EXPECT_EQ(0, hmm_wait_child(pid));
 	EXPECT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
 }
@@ -409,8 +409,7 @@ EDU_TEST(transfer_races_munmap)
 
 		ASSERT_NE(MAP_FAILED, ptr);
 		memset(ptr, 0, PAGE);
-		ASSERT_EQ(0, transfer_begin(&t, &thread, self->fd, ptr,
-					    round));
+		ASSERT_EQ(0, transfer_begin(&t, &thread, self->fd, ptr, round));
 		ASSERT_EQ(0, munmap(ptr, PAGE));
 		canary = canary_map();
 		ASSERT_NE(MAP_FAILED, canary);
@@ -472,11 +471,12 @@ EDU_TEST(transfer_races_fork)
 			close(until[1]);
 			watch_page(ptr, until[0]);
 		}
-	}), ({
-		ASSERT_EQ(0, close(until[0]));
-		ASSERT_EQ(0, close(until[1]));
-		EXPECT_EQ(0, hmm_wait_child(pid));
-	}));
+		  }),
+		  ({
+			  ASSERT_EQ(0, close(until[0]));
+			  ASSERT_EQ(0, close(until[1]));
+			  EXPECT_EQ(0, hmm_wait_child(pid));
+		  }));
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
@@ -489,7 +489,8 @@ EDU_TEST(transfer_races_migration)
 	test_race(({
 		node = hmm_page_node(ptr) == 0;
 		hmm_move_pages(ptr, 1, node);
-	}), ({}));
+		  }),
+		  ({}));
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
@@ -510,7 +511,8 @@ EDU_TEST(transfer_races_mprotect)
 	test_race(({
 		ASSERT_EQ(0, mprotect(ptr, PAGE, PROT_READ));
 		ASSERT_EQ(0, mprotect(ptr, PAGE, FULL_ACCESS));
-	}), ({}));
+		  }),
+		  ({}));
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
@@ -580,10 +582,9 @@ EDU_TEST(transfer_races_hot_unplug)
 		struct transfer t;
 		pthread_t thread;
 
-		ASSERT_EQ(0, transfer_begin(&t, &thread, self->fd, ptr,
-					    round));
-		ASSERT_EQ(0, sysfs_write("/sys/bus/pci/devices/" EDU
-					 "/remove", "1"));
+		ASSERT_EQ(0, transfer_begin(&t, &thread, self->fd, ptr, round));
+		ASSERT_EQ(0, sysfs_write("/sys/bus/pci/devices/" EDU "/remove",
+					 "1"));
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		ASSERT_TRUE(!t.err || t.err == -ENODEV);
 		hit += t.err == -ENODEV;

@@ -60,7 +60,7 @@ static inline int edu_copy(int fd, unsigned long request, const void *addr,
 
 	if (!copy)
 		copy = &mine;
-	*copy = (struct edu_mirror_copy) {
+	*copy = (struct edu_mirror_copy){
 		.addr = (uintptr_t)addr,
 		.len = len,
 	};

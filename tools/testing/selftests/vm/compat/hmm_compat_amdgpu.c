@@ -92,7 +92,8 @@ static int amd_sync(struct hmm_mirror *mirror,
 		return -EAGAIN;
 	/* A job runs with the lock held, so by now there is none to wait for */
 	for (it = interval_tree_iter_first(&mn->objects, update->start,
-					   update->end - 1); it;
+					   update->end - 1);
+	     it;
 	     it = interval_tree_iter_next(it, update->start, update->end - 1))
 		atomic_inc(&container_of(it, struct amd_bo, it)->evicted);
 	up_read(&mn->lock);

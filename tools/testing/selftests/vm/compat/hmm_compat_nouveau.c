@@ -219,8 +219,8 @@ static int nv_copy(struct compat_file *file, void *data, bool write)
 
 	for (addr = file->start; addr < file->end; addr = end) {
 		end = min(file->end, addr + NV_PIECE * PAGE_SIZE);
-		while (!nv_engine(space, addr, end,
-				  data + (addr - file->start), write)) {
+		while (!nv_engine(space, addr, end, data + (addr - file->start),
+				  write)) {
 			if (fatal_signal_pending(current))
 				return -EINTR;
 			ret = nv_fault(space, addr, end, write);

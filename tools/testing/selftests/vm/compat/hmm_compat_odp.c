@@ -82,15 +82,14 @@ static void odp_unmap(struct odp_region *region, unsigned long start,
 
 	lockdep_assert_held(&region->mutex);
 	odp_range_init(&range, start, end, region->pfns + i);
-	hmm_range_dma_unmap(&range, &odp_device->dev, region->daddrs + i,
-			    true);
+	hmm_range_dma_unmap(&range, &odp_device->dev, region->daddrs + i, true);
 }
 
 static int odp_sync(struct hmm_mirror *mirror,
 		    const struct mmu_notifier_range *update)
 {
-	struct odp_region *region = container_of(mirror, struct odp_region,
-						 mirror);
+	struct odp_region *region =
+		container_of(mirror, struct odp_region, mirror);
 	unsigned long start, end;
 
 	if (mmu_notifier_range_blockable(update))
@@ -107,8 +106,8 @@ static int odp_sync(struct hmm_mirror *mirror,
 
 static void odp_release(struct hmm_mirror *mirror)
 {
-	struct odp_region *region = container_of(mirror, struct odp_region,
-						 mirror);
+	struct odp_region *region =
+		container_of(mirror, struct odp_region, mirror);
 
 	mutex_lock(&region->mutex);
 	if (region->file.end)
@@ -268,8 +267,8 @@ static int __init odp_init(void)
 {
 	int ret;
 
-	odp_device = platform_device_register_simple("hmm_compat_odp", -1,
-						     NULL, 0);
+	odp_device =
+		platform_device_register_simple("hmm_compat_odp", -1, NULL, 0);
 	if (IS_ERR(odp_device))
 		return PTR_ERR(odp_device);
 	ret = dma_coerce_mask_and_coherent(&odp_device->dev, DMA_BIT_MASK(64));
