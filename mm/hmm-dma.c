@@ -64,21 +64,87 @@ static bool hmm_dma_arguments_ok(const struct hmm_range *range,
 	       range->values && range->start < range->end;
 }
 
-static bool hmm_dma_writable(const struct hmm_range *range, u64 entry)
-{
-	return entry & range->flags[HMM_PFN_WRITE];
-}
-
 static enum dma_data_direction hmm_dma_direction(bool write)
 {
 	return write ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
 }
 
-/* Has @entry memory that a bus can reach? Private memory has no address. */
-static bool hmm_dma_mappable(const struct hmm_range *range, u64 entry)
+/**
+ * struct hmm_dma_code - a range's encoding, taken apart once for all entries
+ * @valid: the flag of an entry that has a pfn
+ * @kind: that flag and the one of private memory, which no bus can reach
+ * @write: the flag of an entry that may be written
+ * @flags: all flags, that is what of an entry is not its pfn
+ * @shift: of the pfn
+ * @step: from an entry to that of the next pfn
+ * @values: the entries that have no pfn, whatever their flags say
+ * @deceptive: there is one among @values whose flags say that it has one
+ */
+struct hmm_dma_code {
+	u64 valid;
+	u64 kind;
+	u64 write;
+	u64 flags;
+	unsigned int shift;
+	u64 step;
+	const u64 *values;
+	bool deceptive;
+};
+
+static bool hmm_dma_is_value(const struct hmm_dma_code *code, u64 entry)
 {
-	return hmm_device_entry_has_pfn(range, entry) &&
-	       !(entry & range->flags[HMM_PFN_DEVICE_PRIVATE]);
+	return entry == code->values[HMM_PFN_NONE] ||
+	       entry == code->values[HMM_PFN_ERROR] ||
+	       entry == code->values[HMM_PFN_SPECIAL];
+}
+
+static struct hmm_dma_code hmm_dma_code(const struct hmm_range *range)
+{
+	const u64 valid = range->flags[HMM_PFN_VALID];
+	const u64 write = range->flags[HMM_PFN_WRITE];
+	const u64 private = range->flags[HMM_PFN_DEVICE_PRIVATE];
+	struct hmm_dma_code code = {
+		.valid = valid,
+		.kind = valid | private,
+		.write = write,
+		.flags = valid | write | private,
+		.shift = range->pfn_shift,
+		.step = 1ULL << range->pfn_shift,
+		.values = range->values,
+	};
+	int i;
+
+	for (i = 0; i < HMM_PFN_VALUE_MAX; i++)
+		code.deceptive |= (range->values[i] & code.kind) == valid;
+	return code;
+}
+
+/* Has @entry memory that a bus can reach? */
+static bool hmm_dma_mappable(const struct hmm_dma_code *code, u64 entry)
+{
+	return (entry & code->kind) == code->valid &&
+	       (!code->deceptive || !hmm_dma_is_value(code, entry));
+}
+
+static bool hmm_dma_writable(const struct hmm_dma_code *code, u64 entry)
+{
+	return entry & code->write;
+}
+
+static unsigned long hmm_dma_pfn(const struct hmm_dma_code *code, u64 entry)
+{
+	return (entry & ~code->flags) >> code->shift;
+}
+
+static struct page *hmm_dma_page(const struct hmm_dma_code *code, u64 entry)
+{
+	return pfn_to_page(hmm_dma_pfn(code, entry));
+}
+
+/* After an error nothing is mapped, wherever it came. */
+static void hmm_dma_no_addrs(dma_addr_t *daddrs, unsigned long n)
+{
+	memset(daddrs, 0, n * sizeof(*daddrs));
 }
 
 /*
@@ -96,19 +162,23 @@ static long hmm_dma_begin(struct hmm_range *range, struct device *device,
 	if (!hmm_dma_arguments_ok(range, device, daddrs))
 		return -EINVAL;
 	n = hmm_dma_npages(range);
-	memset(daddrs, 0, n * sizeof(*daddrs));
+	ret = -EOPNOTSUPP;
 	if (!hmm_dma_possible(device))
-		return -EOPNOTSUPP;
+		goto err_no_addrs;
 	if (range->pfn_flags_mask) {
+		ret = -ENOMEM;
 		*saved = kvmalloc_array(n, sizeof(**saved),
 					GFP_KERNEL | __GFP_NOWARN);
 		if (!*saved)
-			return -ENOMEM;
+			goto err_no_addrs;
 		memcpy(*saved, range->pfns, n * sizeof(**saved));
 	}
 	ret = hmm_range_fault(range, flags);
-	if (ret < 0)
-		kvfree(*saved);
+	if (ret >= 0)
+		return ret;
+	kvfree(*saved);
+err_no_addrs:
+	hmm_dma_no_addrs(daddrs, n);
 	return ret;
 }
 
@@ -142,32 +212,28 @@ static void hmm_dma_dirty(struct page *page, unsigned long n)
  * @n entries from @i on, all of a kind and of pages that follow one another,
  * are unmapped: they go from both arrays.
  */
-static void hmm_dma_forget(struct hmm_range *range, dma_addr_t *daddrs,
+static void hmm_dma_forget(struct hmm_range *range,
+			   const struct hmm_dma_code *code, dma_addr_t *daddrs,
 			   unsigned long i, unsigned long n, bool dirty)
 {
 	u64 entry = range->pfns[i];
 
-	if (dirty && hmm_dma_writable(range, entry))
-		hmm_dma_dirty(hmm_device_entry_to_page(range, entry), n);
-	memset64(range->pfns + i, range->values[HMM_PFN_NONE], n);
-	memset(daddrs + i, 0, n * sizeof(*daddrs));
-}
-
-static bool hmm_dma_mapped(const struct hmm_range *range,
-			   const dma_addr_t *daddrs, unsigned long i)
-{
-	return daddrs[i] && hmm_dma_mappable(range, range->pfns[i]);
+	if (dirty && hmm_dma_writable(code, entry))
+		hmm_dma_dirty(hmm_dma_page(code, entry), n);
+	/* Mostly few of them: cheaper than a call */
+	for (; n; n--, i++) {
+		range->pfns[i] = code->values[HMM_PFN_NONE];
+		daddrs[i] = 0;
+	}
 }
 
 /* ----------------------------------------------------------- page by page */
 
 /* 0 is what tells that nothing is mapped, so no page can have it. */
-static int hmm_dma_map_page(const struct hmm_range *range,
-			    struct device *device, dma_addr_t *daddr, u64 entry)
+static int hmm_dma_map_page(struct device *device, struct page *page,
+			    bool write, dma_addr_t *daddr)
 {
-	enum dma_data_direction dir =
-		hmm_dma_direction(hmm_dma_writable(range, entry));
-	struct page *page = hmm_device_entry_to_page(range, entry);
+	enum dma_data_direction dir = hmm_dma_direction(write);
 	dma_addr_t addr;
 
 	if (is_pci_p2pdma_page(page))
@@ -185,20 +251,28 @@ static int hmm_dma_map_page(const struct hmm_range *range,
 	return 0;
 }
 
+/* After an error, what had been mapped is, and the rest has no address. */
 static long hmm_dma_map_pages(const struct hmm_range *range,
 			      struct device *device, dma_addr_t *daddrs)
 {
+	const struct hmm_dma_code code = hmm_dma_code(range);
 	unsigned long i, n = hmm_dma_npages(range);
 	long mapped = 0;
-	int ret;
 
 	for (i = 0; i < n; i++) {
-		if (!hmm_dma_mappable(range, range->pfns[i]))
+		u64 entry = range->pfns[i];
+		int ret;
+
+		daddrs[i] = 0;
+		if (!hmm_dma_mappable(&code, entry))
 			continue;
-		ret = hmm_dma_map_page(range, device, &daddrs[i],
-				       range->pfns[i]);
-		if (ret)
+		ret = hmm_dma_map_page(device, hmm_dma_page(&code, entry),
+				       hmm_dma_writable(&code, entry),
+				       &daddrs[i]);
+		if (ret) {
+			hmm_dma_no_addrs(daddrs + i, n - i);
 			return ret;
+		}
 		mapped++;
 	}
 	return mapped;
@@ -207,17 +281,18 @@ static long hmm_dma_map_pages(const struct hmm_range *range,
 static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
 				dma_addr_t *daddrs, bool dirty)
 {
+	const struct hmm_dma_code code = hmm_dma_code(range);
 	unsigned long i, n = hmm_dma_npages(range);
 	long unmapped = 0;
 
 	for (i = 0; i < n; i++) {
-		bool write = hmm_dma_writable(range, range->pfns[i]);
+		bool write = hmm_dma_writable(&code, range->pfns[i]);
 
-		if (!hmm_dma_mapped(range, daddrs, i))
+		if (!daddrs[i] || !hmm_dma_mappable(&code, range->pfns[i]))
 			continue;
 		dma_unmap_page_attrs(device, daddrs[i], PAGE_SIZE,
 				     hmm_dma_direction(write), HMM_DMA_ATTRS);
-		hmm_dma_forget(range, daddrs, i, 1, dirty);
+		hmm_dma_forget(range, &code, daddrs, i, 1, dirty);
 		unmapped++;
 	}
 	return unmapped;
@@ -310,23 +385,23 @@ EXPORT_SYMBOL(hmm_range_dma_unmap);
 /* --------------------------------------------------------- all in a batch */
 
 /*
- * How many entries from @i on can be one piece of a scatterlist: same flags,
- * next pfn, @max at most. Or, where @i cannot be mapped, just it. A piece does
- * not go on where another sort of zone device memory could begin.
+ * How many entries from @i on, which can be mapped, can be one piece of a
+ * scatterlist: same flags, next pfn, @max at most. A piece does not go on where
+ * another sort of zone device memory could begin.
  */
 static unsigned long hmm_dma_piece(const struct hmm_range *range,
+				   const struct hmm_dma_code *code,
 				   unsigned long i, unsigned long max)
 {
-	u64 entry = range->pfns[i], step = 1ULL << range->pfn_shift;
-	unsigned long n = 1, pfn;
+	const u64 *pfns = range->pfns + i;
+	u64 entry = *pfns;
+	unsigned long n = 1;
 
-	if (!hmm_dma_mappable(range, entry))
-		return 1;
-	pfn = hmm_device_entry_to_pfn(range, entry);
 	max = min3(max, hmm_dma_npages(range) - i,
-		   HMM_DMA_ZONE_PAGES - pfn % HMM_DMA_ZONE_PAGES);
-	for (entry += step; n < max && range->pfns[i + n] == entry; n++)
-		entry += step;
+		   HMM_DMA_ZONE_PAGES -
+		   hmm_dma_pfn(code, entry) % HMM_DMA_ZONE_PAGES);
+	for (entry += code->step; n < max && pfns[n] == entry; n++)
+		entry += code->step;
 	return n;
 }
 
@@ -337,42 +412,48 @@ static unsigned long hmm_dma_max_piece(struct device *device)
 }
 
 /* Counts the pieces of each direction in @nr, by hmm_dma_writable(). */
-static int hmm_dma_count_pieces(const struct hmm_range *range,
-				unsigned long max, unsigned int *nr)
+static void hmm_dma_count_pieces(const struct hmm_range *range,
+				 const struct hmm_dma_code *code,
+				 unsigned long max, unsigned int *nr)
 {
 	unsigned long i, n, end = hmm_dma_npages(range);
 
 	for (i = 0; i < end; i += n) {
 		u64 entry = range->pfns[i];
 
-		n = hmm_dma_piece(range, i, max);
-		if (!hmm_dma_mappable(range, entry))
+		n = 1;
+		if (!hmm_dma_mappable(code, entry))
 			continue;
-		if (is_pci_p2pdma_page(hmm_device_entry_to_page(range, entry)))
-			return -EREMOTEIO;
-		nr[hmm_dma_writable(range, entry)]++;
+		n = hmm_dma_piece(range, code, i, max);
+		nr[hmm_dma_writable(code, entry)]++;
 	}
-	return 0;
 }
 
 /* Puts the pieces of one direction in a list that has room for just them. */
-static void hmm_dma_list_pieces(const struct hmm_range *range,
-				unsigned long max, struct scatterlist *sg,
-				bool write)
+static int hmm_dma_list_pieces(const struct hmm_range *range,
+			       const struct hmm_dma_code *code,
+			       unsigned long max, struct scatterlist *sg,
+			       bool write)
 {
 	unsigned long i, n, end = hmm_dma_npages(range);
 
 	for (i = 0; i < end; i += n) {
 		u64 entry = range->pfns[i];
+		struct page *page;
 
-		n = hmm_dma_piece(range, i, max);
-		if (!hmm_dma_mappable(range, entry) ||
-		    hmm_dma_writable(range, entry) != write)
+		n = 1;
+		if (!hmm_dma_mappable(code, entry))
 			continue;
-		sg_set_page(sg, hmm_device_entry_to_page(range, entry),
-			    n << PAGE_SHIFT, 0);
+		n = hmm_dma_piece(range, code, i, max);
+		if (hmm_dma_writable(code, entry) != write)
+			continue;
+		page = hmm_dma_page(code, entry);
+		if (is_pci_p2pdma_page(page))
+			return -EREMOTEIO;
+		sg_set_page(sg, page, n << PAGE_SHIFT, 0);
 		sg = sg_next(sg);
 	}
+	return 0;
 }
 
 /*
@@ -392,6 +473,7 @@ static struct hmm_dma_place hmm_dma_first_place(struct hmm_dma_batch *batch)
 
 /* How many entries from @i on are one piece; 0 if @i is not mapped. */
 static unsigned long hmm_dma_next_piece(const struct hmm_range *range,
+					const struct hmm_dma_code *code,
 					struct hmm_dma_place *place,
 					unsigned long i)
 {
@@ -399,9 +481,9 @@ static unsigned long hmm_dma_next_piece(const struct hmm_range *range,
 	struct scatterlist **piece;
 	unsigned long n;
 
-	if (!hmm_dma_mappable(range, entry))
+	if (!hmm_dma_mappable(code, entry))
 		return 0;
-	piece = &place->piece[hmm_dma_writable(range, entry)];
+	piece = &place->piece[hmm_dma_writable(code, entry)];
 	/* Who changes pfns while they are mapped gets no further */
 	if (WARN_ON_ONCE(!*piece))
 		return 0;
@@ -445,6 +527,7 @@ static void hmm_dma_take_addrs(struct hmm_dma_addrs *addrs, dma_addr_t *daddrs,
 
 /* Tells each page where it is on the bus; returns how many there are. */
 static long hmm_dma_fill_addrs(const struct hmm_range *range,
+			       const struct hmm_dma_code *code,
 			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
 {
 	struct hmm_dma_place place = hmm_dma_first_place(batch);
@@ -455,9 +538,10 @@ static long hmm_dma_fill_addrs(const struct hmm_range *range,
 	hmm_dma_addrs_set(&addrs[false], batch->readable.sgl);
 	hmm_dma_addrs_set(&addrs[true], batch->writable.sgl);
 	for (i = 0; i < end; i += n ?: 1) {
-		bool write = hmm_dma_writable(range, range->pfns[i]);
+		bool write = hmm_dma_writable(code, range->pfns[i]);
 
-		n = hmm_dma_next_piece(range, &place, i);
+		daddrs[i] = 0;
+		n = hmm_dma_next_piece(range, code, &place, i);
 		hmm_dma_take_addrs(&addrs[write], daddrs + i, n);
 		mapped += n;
 	}
@@ -489,6 +573,7 @@ static void hmm_dma_free_lists(struct hmm_dma_batch *batch)
 
 /* After an error there is no list. */
 static int hmm_dma_map_list(const struct hmm_range *range,
+			    const struct hmm_dma_code *code,
 			    struct device *device, struct sg_table *list,
 			    bool write, unsigned int nr)
 {
@@ -499,30 +584,35 @@ static int hmm_dma_map_list(const struct hmm_range *range,
 	ret = sg_alloc_table(list, nr, GFP_KERNEL);
 	if (ret)
 		goto err_no_list;
-	hmm_dma_list_pieces(range, hmm_dma_max_piece(device), list->sgl, write);
+	ret = hmm_dma_list_pieces(range, code, hmm_dma_max_piece(device),
+				  list->sgl, write);
+	if (ret)
+		goto err_free_list;
 	ret = dma_map_sgtable(device, list, hmm_dma_direction(write),
 			      HMM_DMA_ATTRS);
 	if (!ret)
 		return 0;
+err_free_list:
 	sg_free_table(list);
 err_no_list:
 	list->sgl = NULL;
-	return -EIO;
+	/* What else there may be says no more than that it failed */
+	return ret == -EREMOTEIO ? ret : -EIO;
 }
 
 static int hmm_dma_map_lists(const struct hmm_range *range,
+			     const struct hmm_dma_code *code,
 			     struct device *device, struct hmm_dma_batch *batch)
 {
 	unsigned int nr[2] = {};
 	int ret;
 
-	ret = hmm_dma_count_pieces(range, hmm_dma_max_piece(device), nr);
+	hmm_dma_count_pieces(range, code, hmm_dma_max_piece(device), nr);
+	ret = hmm_dma_map_list(range, code, device, &batch->readable, false,
+			       nr[false]);
 	if (!ret)
-		ret = hmm_dma_map_list(range, device, &batch->readable, false,
-				       nr[false]);
-	if (!ret)
-		ret = hmm_dma_map_list(range, device, &batch->writable, true,
-				       nr[true]);
+		ret = hmm_dma_map_list(range, code, device, &batch->writable,
+				       true, nr[true]);
 	return ret;
 }
 
@@ -553,6 +643,7 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 			     dma_addr_t *daddrs, struct hmm_dma_batch *batch,
 			     unsigned int flags)
 {
+	struct hmm_dma_code code;
 	u64 *saved;
 	long ret;
 
@@ -562,14 +653,16 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 	ret = hmm_dma_begin(range, device, daddrs, flags, &saved);
 	if (ret < 0)
 		return ret;
-	ret = hmm_dma_map_lists(range, device, batch);
+	code = hmm_dma_code(range);
+	ret = hmm_dma_map_lists(range, &code, device, batch);
 	if (!ret && !hmm_range_valid(range))
 		ret = -EBUSY;
 	if (!ret) {
-		ret = hmm_dma_fill_addrs(range, batch, daddrs);
+		ret = hmm_dma_fill_addrs(range, &code, batch, daddrs);
 	} else {
 		hmm_dma_unmap_lists(device, batch);
 		hmm_dma_free_lists(batch);
+		hmm_dma_no_addrs(daddrs, hmm_dma_npages(range));
 	}
 	hmm_dma_end(range, saved, ret);
 	return ret;
@@ -593,8 +686,9 @@ long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
 			       dma_addr_t *daddrs, struct hmm_dma_batch *batch,
 			       bool dirty)
 {
-	unsigned long i, n, end;
 	struct hmm_dma_place place;
+	struct hmm_dma_code code;
+	unsigned long i, n, end;
 	long unmapped = 0;
 
 	if (!batch || !hmm_dma_arguments_ok(range, device, daddrs))
@@ -603,11 +697,12 @@ long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
 		return 0;
 	hmm_dma_unmap_lists(device, batch);
 	place = hmm_dma_first_place(batch);
+	code = hmm_dma_code(range);
 	end = hmm_dma_npages(range);
 	for (i = 0; i < end; i += n ?: 1) {
-		n = hmm_dma_next_piece(range, &place, i);
+		n = hmm_dma_next_piece(range, &code, &place, i);
 		if (n)
-			hmm_dma_forget(range, daddrs, i, n, dirty);
+			hmm_dma_forget(range, &code, daddrs, i, n, dirty);
 		unmapped += n;
 	}
 	hmm_dma_free_lists(batch);
