@@ -687,10 +687,11 @@ static void load_with(unsigned int threads)
 
 	atomic_store(&load_stop, false);
 	atomic_store(&load_done, 0);
-	for (i = 0; i < threads; i++)
+	for (i = 0; i < threads; i++) {
 		errno = pthread_create(&ids[i], NULL, load, NULL);
 		if (errno)
 			err(1, "pthread_create");
+	}
 	/* Not before each of them is at it. */
 	while (atomic_load(&load_done) < 2 * threads)
 		sched_yield();
