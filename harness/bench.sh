@@ -67,8 +67,11 @@ main()
 	count || status=$?
 	say "counts: $RESULTS/bench.tsv"
 	if [ -z "${ONLY-}" ] && [ "$status" -le "$TEST_FAILED" ]; then
-		wall || status=$?
-		plot
+		if wall; then
+			plot
+		else
+			status=$?
+		fi
 	fi
 	exit "$status"
 }

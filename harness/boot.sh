@@ -104,7 +104,7 @@ qemu_line()
 		-kernel "$image" -initrd "$initrd" -append "$(boot_line "$@")"
 	)
 	cpus
-	[ "${HMM_CPUS-}" = counted ] || dma_devices
+	dma_devices
 	# In this order: ttyS0, ttyS1, ttyS2.
 	file console serial.log
 	file result result

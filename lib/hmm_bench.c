@@ -12,7 +12,8 @@
  * program checks that, with HMM_BENCH_LOOP.
  *
  * A new operation is a function and a line of bench_ops[]; a new family, for
- * operations that need something else set up, is a struct bench_family.
+ * operations that need something else set up, is a struct bench_family, and a
+ * file of its own, as hmm_bench_dma.c is.
  */
 #include <linux/fs.h>
 #include <linux/hmm.h>
@@ -30,99 +31,10 @@
 #include <linux/timex.h>
 #include <linux/uaccess.h>
 
-#include "hmm_bench_uapi.h"
+#include "hmm_bench.h"
 
 /* How long a range may stay busy, in ms. */
 #define BENCH_WAIT_MS	10000
-
-struct bench;
-
-/**
- * struct bench_mirror - a device that uses the mirror API
- * @mirror: its mirror
- * @range: its range, over all of the addresses
- * @lock: what the callback takes
- */
-struct bench_mirror {
-	struct hmm_mirror mirror;
-	struct hmm_range range;
-	spinlock_t lock; /* the driver's */
-};
-
-/**
- * struct bench_interval - a device that uses the interval API
- * @interval: its interval, over all of the addresses
- * @lock: what the callback takes
- */
-struct bench_interval {
-	struct mmu_interval_notifier interval;
-	spinlock_t lock; /* the driver's */
-};
-
-/* What is there while an operation runs. */
-struct bench_family {
-	int (*setup)(struct bench *b);
-	void (*teardown)(struct bench *b);
-	void (*count)(struct bench *b);
-};
-
-enum bench_lock {
-	BENCH_UNLOCKED,
-	BENCH_MMAP_READ,
-	BENCH_MMAP_WRITE,
-};
-
-/**
- * struct bench_op - something that can be measured
- * @family: what has to be there
- * @lock: held around @run
- * @before: before each round, not counted
- * @run: what is counted
- * @after: after each round whose @run was called, not counted
- */
-struct bench_op {
-	const struct bench_family *family;
-	enum bench_lock lock;
-	int (*before)(struct bench *b);
-	int (*run)(struct bench *b);
-	void (*after)(struct bench *b);
-};
-
-/**
- * struct bench - one request
- * @run: the request
- * @op: its operation
- * @mm: the caller's
- * @start: first address
- * @end: address after the last
- * @pfns: an entry a page, as the operation writes them
- * @pages: pages that are pinned
- * @nr_pinned: how many
- * @mirrors: mirror family
- * @intervals: interval family
- * @nr_devices: how many of these are registered
- * @ranges: of the mirror family, elsewhere
- * @others: of the interval family, elsewhere
- * @nr_others: how many of these are registered
- * @stale: rounds in which an invalidation was not noticed
- */
-struct bench {
-	struct hmm_bench_run *run;
-	const struct bench_op *op;
-	struct mm_struct *mm;
-	unsigned long start;
-	unsigned long end;
-	u64 *pfns;
-	struct page **pages;
-	unsigned long nr_pinned;
-	struct bench_mirror *mirrors;
-	struct bench_interval *intervals;
-	unsigned int nr_devices;
-	struct hmm_range *ranges;
-	struct mmu_interval_notifier *others;
-	unsigned int nr_others;
-	unsigned int stale;
-};
 
 static unsigned long bench_other(const struct bench *b, unsigned int i)
 {
@@ -234,7 +146,7 @@ static int bench_mirror_alloc(struct bench *b)
 	return 0;
 }
 
-static int bench_mirror_setup(struct bench *b)
+int bench_mirror_setup(struct bench *b)
 {
 	unsigned int i, n = max(b->run->devices, 1);
 	int ret = bench_mirror_alloc(b);
@@ -254,7 +166,7 @@ static int bench_mirror_setup(struct bench *b)
 	return ret;
 }
 
-static void bench_mirror_teardown(struct bench *b)
+static void bench_mirror_unregister_all(struct bench *b)
 {
 	while (b->nr_others)
 		hmm_range_unregister(&b->ranges[--b->nr_others]);
@@ -265,6 +177,11 @@ static void bench_mirror_teardown(struct bench *b)
 			hmm_range_unregister(&dev->range);
 		hmm_mirror_unregister(&dev->mirror);
 	}
+}
+
+void bench_mirror_teardown(struct bench *b)
+{
+	bench_mirror_unregister_all(b);
 	kvfree(b->ranges);
 	kfree(b->mirrors);
 }
@@ -366,13 +283,7 @@ static int bench_mirror_device(struct bench *b)
 
 static int bench_mirror_away(struct bench *b)
 {
-	struct bench_mirror *dev = &b->mirrors[0];
-
-	if (!b->nr_devices)
-		return 0;
-	hmm_range_unregister(&dev->range);
-	hmm_mirror_unregister(&dev->mirror);
-	b->nr_devices = 0;
+	bench_mirror_unregister_all(b);
 	return 0;
 }
 
@@ -788,7 +699,7 @@ static int bench_loop(struct bench *b)
 
 /* -------------------------------------------------------------- the request */
 
-static const struct bench_op bench_ops[HMM_BENCH_OPS] = {
+static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 	[HMM_BENCH_LOOP] = { .run = bench_loop },
 	[HMM_BENCH_NOTHING] = { .run = bench_nothing },
 
@@ -950,7 +861,7 @@ static int bench_measure(struct bench *b)
 		ret = family->setup(b);
 	if (!ret)
 		ret = bench_rounds(b);
-	if (!ret && family)
+	if (!ret && family && family->count)
 		family->count(b);
 	if (family)
 		family->teardown(b);
@@ -990,7 +901,10 @@ static int bench_run(struct hmm_bench_run *run)
 	run->calls = 0;
 	run->valid = 0;
 	run->writable = 0;
-	b.op = &bench_ops[run->op];
+	if (run->op < HMM_BENCH_DMA_FIRST)
+		b.op = &bench_ops[run->op];
+	else
+		b.op = &bench_dma_ops[run->op - HMM_BENCH_DMA_FIRST];
 	b.pfns = kvcalloc(run->npages, sizeof(*b.pfns), GFP_KERNEL);
 	b.pages = kvcalloc(run->npages, sizeof(*b.pages), GFP_KERNEL);
 	ret = b.pfns && b.pages ? bench_measure(&b) : -ENOMEM;

@@ -54,8 +54,24 @@ enum hmm_bench_op {
 	/* Invalidate a page that no interval has */
 	HMM_BENCH_INTERVAL_MISS,
 
+	/*
+	 * Map and unmap all the addresses for a device: by the page, in a
+	 * batch, or, where they have been faulted before, in a plain loop
+	 */
+	HMM_BENCH_DMA_MAP,
+	HMM_BENCH_DMA_UNMAP,
+	HMM_BENCH_DMA_BOTH,
+	HMM_BENCH_BATCH_MAP,
+	HMM_BENCH_BATCH_UNMAP,
+	HMM_BENCH_BATCH_BOTH,
+	HMM_BENCH_PLAIN_MAP,
+	HMM_BENCH_PLAIN_UNMAP,
+	HMM_BENCH_PLAIN_BOTH,
+
 	HMM_BENCH_OPS
 };
+
+#define HMM_BENCH_DMA_FIRST	HMM_BENCH_DMA_MAP
 
 /* For &hmm_bench_run.ask; 0 is a snapshot. WRITE comes with READ. */
 #define HMM_BENCH_READ	0x1

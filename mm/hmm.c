@@ -47,6 +47,7 @@
 #include <linux/hmm.h>
 #include <linux/huge_mm.h>
 #include <linux/hugetlb.h>
+#include <linux/interval_tree_generic.h>
 #include <linux/memremap.h>
 #include <linux/pagewalk.h>
 #include <linux/pgtable.h>
@@ -60,6 +61,15 @@
 #define HMM_FAULT_TRIES		16
 /* Requests of ranges up to this many pages are kept on the stack */
 #define HMM_ASKS_ON_STACK	16
+/* Entries of a huge page that are written without a test between */
+#define HMM_COUNT_UP		64
+
+/* The lowest bit of the pfn in a PTE; 0 where it is not in one piece: arm64 */
+#ifdef PFN_PTE_SHIFT
+#define HMM_PTE_SHIFT		PFN_PTE_SHIFT
+#else
+#define HMM_PTE_SHIFT		0
+#endif
 
 /*
  * Serializes making and ending the pair of subscriptions of a struct hmm, see
@@ -78,6 +88,13 @@ static void hmm_may_wait(void)
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
+
+/* The kernel's interval tree, its functions in line. */
+#define HMM_NODE_START(node)	((node)->start)
+#define HMM_NODE_LAST(node)	((node)->last)
+INTERVAL_TREE_DEFINE(struct interval_tree_node, rb, unsigned long,
+		     __subtree_last, HMM_NODE_START, HMM_NODE_LAST,
+		     static __maybe_unused, hmm_tree);
 
 /* ------------------------------------------------- invalidations in flight */
 
@@ -152,8 +169,8 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 
 	if (start >= end)
 		return;
-	for (node = interval_tree_iter_first(&hmm->tree, start, end - 1); node;
-	     node = interval_tree_iter_next(node, start, end - 1)) {
+	for (node = hmm_tree_iter_first(&hmm->tree, start, end - 1); node;
+	     node = hmm_tree_iter_next(node, start, end - 1)) {
 		range = container_of(node, struct hmm_range, node);
 		if (max(start, range->start) >= range->cursor)
 			continue;
@@ -451,10 +468,11 @@ static void hmm_range_detach(struct hmm *hmm, struct hmm_range *range)
 {
 	lockdep_assert_held(&hmm->ranges_lock);
 
-	interval_tree_remove(&range->node, &hmm->tree);
+	hmm_tree_remove(&range->node, &hmm->tree);
 	list_del_init(&range->list);
 	range->mirror->nr_ranges--;
-	range->mirror = NULL;
+	/* Pairs with hmm_fault_check() */
+	WRITE_ONCE(range->mirror, NULL);
 	WRITE_ONCE(range->valid, false);
 }
 
@@ -630,7 +648,7 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 		range->mirror = mirror;
 		mirror->nr_ranges++;
 		list_add(&range->list, &hmm->ranges);
-		interval_tree_insert(&range->node, &hmm->tree);
+		hmm_tree_insert(&range->node, &hmm->tree);
 	}
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	return ret;
@@ -741,29 +759,33 @@ EXPORT_SYMBOL(hmm_range_wait_until_valid);
 /* ------------------------------------------------------------------ cursor */
 
 /*
- * A fault begins: nothing of the range has been read. @owner becomes that of
- * the mirror, which is not looked at again.
+ * A fault begins: nothing of the range has been read, and the walk of all of it
+ * begins as in hmm_cursor_advance(). @owner becomes that of the mirror, which
+ * is not looked at again.
  */
-static int hmm_cursor_reset(struct hmm *hmm, struct hmm_range *range,
+static int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range,
 			    void **owner)
 {
 	unsigned long flags;
 	int ret = 0;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	if (range->mirror)
-		*owner = range->mirror->dev_private_owner;
-	else
-		ret = -EINVAL;
-	WRITE_ONCE(range->valid, false);
 	range->collided = false;
 	range->cursor = range->start;
+	if (!range->mirror) {
+		ret = -EINVAL;
+	} else if (hmm_busy(hmm, range->start, range->end)) {
+		ret = -EBUSY;
+	} else {
+		*owner = range->mirror->dev_private_owner;
+		range->cursor = range->end;
+	}
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	return ret;
 }
 
 /*
- * A walk of [from, end) begins. What is in flight may be changing page tables
+ * A walk of [from, end) goes on. What is in flight may be changing page tables
  * there, and what starts from now on collides.
  */
 static int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
@@ -872,7 +894,8 @@ struct hmm_encoding {
  * @asks: one entry a page, input; NULL if all ask for @ask
  * @ask_mask: bits of @asks that count
  * @ask_default: bits that every entry asks for besides @asks
- * @ask: what every entry asks for, in HMM_ASK_*, where @asks is NULL
+ * @ask: in HMM_ASK_*, what every entry asks for where @asks is NULL, else
+ *	what any of them does
  * @owner: of private memory that is used in place, or NULL
  * @fault_flags: for handle_mm_fault()
  * @vma: where the walk stopped
@@ -939,8 +962,11 @@ static unsigned int hmm_ask(const struct hmm_walk *w, unsigned long addr)
 static u64 hmm_encode(const struct hmm_encoding *enc,
 		      const struct hmm_leaf *leaf)
 {
-	u64 entry = ((u64)leaf->pfn << enc->shift) | enc->valid;
+	u64 entry;
 
+	if (leaf->kind >= HMM_LEAF_EMPTY)
+		return leaf->value;
+	entry = ((u64)leaf->pfn << enc->shift) | enc->valid;
 	if (leaf->write)
 		entry |= enc->write;
 	if (leaf->kind == HMM_LEAF_PRIVATE)
@@ -956,22 +982,34 @@ static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
 		       (end - addr) >> PAGE_SHIFT);
 }
 
+/* @n entries from @entry on, each @step more than the one before. */
+static void hmm_count_up(u64 *out, unsigned long n, u64 entry, u64 step)
+{
+	unsigned int i;
+
+	/* Two instructions a page, as a huge page has many */
+	for (; n >= HMM_COUNT_UP; n -= HMM_COUNT_UP, out += HMM_COUNT_UP) {
+#pragma GCC unroll 64
+		for (i = 0; i < HMM_COUNT_UP; i++, entry += step)
+			out[i] = entry;
+	}
+	for (; n; n--, entry += step)
+		*out++ = entry;
+}
+
 /* [addr, end) lies in one leaf. */
 static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 		     const struct hmm_leaf *leaf)
 {
-	unsigned long i, n = (end - addr) >> PAGE_SHIFT;
+	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 *out = w->out + hmm_index(w, addr);
-	u64 entry, step = 1ULL << w->enc.shift;
+	u64 entry = hmm_encode(&w->enc, leaf);
 
 	hmm_set_orders(w, addr, end, leaf->order);
-	if (leaf->kind >= HMM_LEAF_EMPTY) {
-		memset64(out, leaf->value, n);
-		return;
-	}
-	entry = hmm_encode(&w->enc, leaf);
-	for (i = 0; i < n; i++, entry += step)
-		out[i] = entry;
+	if (leaf->kind >= HMM_LEAF_EMPTY)
+		memset64(out, entry, n);
+	else
+		hmm_count_up(out, n, entry, 1ULL << w->enc.shift);
 }
 
 /* The whole truth about who must be faulted. */
@@ -994,8 +1032,11 @@ static unsigned long hmm_first_unmet(const struct hmm_walk *w,
 				     unsigned long addr, unsigned long end,
 				     const struct hmm_leaf *leaf)
 {
+	/* Who asks for less than all of them together is met as well */
+	if (!hmm_unmet(w->ask, leaf))
+		return end;
 	if (!w->asks)
-		return hmm_unmet(w->ask, leaf) ? addr : end;
+		return addr;
 	for (; addr < end; addr += PAGE_SIZE)
 		if (hmm_unmet(hmm_ask(w, addr), leaf))
 			break;
@@ -1025,6 +1066,22 @@ static int hmm_stop(struct hmm_walk *w, struct vm_area_struct *vma,
 	return HMM_WALK_MISS;
 }
 
+/* What is before the place to resume from must be filled. */
+static noinline int hmm_walk_unmet(struct hmm_walk *w,
+				   struct vm_area_struct *vma,
+				   unsigned long addr, unsigned long end,
+				   unsigned long base,
+				   const struct hmm_leaf *leaf)
+{
+	unsigned long unmet = hmm_first_unmet(w, addr, end, leaf);
+
+	if (addr < unmet)
+		hmm_fill(w, addr, unmet, leaf);
+	if (unmet == end)
+		return 0;
+	return hmm_stop(w, vma, unmet, base, leaf);
+}
+
 /*
  * A piece of the address space that is one leaf, or a hole where a fault may
  * make one. A fault on any of it can invalidate all of it (a huge page is
@@ -1034,14 +1091,11 @@ static int hmm_walk_leaf(struct hmm_walk *w, struct vm_area_struct *vma,
 			 unsigned long addr, unsigned long end,
 			 unsigned long base, const struct hmm_leaf *leaf)
 {
-	unsigned long unmet = hmm_first_unmet(w, addr, end, leaf);
-
-	/* What is before the place to resume from must be filled */
-	if (addr < unmet)
-		hmm_fill(w, addr, unmet, leaf);
-	if (unmet == end)
-		return 0;
-	return hmm_stop(w, vma, unmet, base, leaf);
+	/* Who asks for less than all of them together is met as well */
+	if (unlikely(hmm_unmet(w->ask, leaf)))
+		return hmm_walk_unmet(w, vma, addr, end, base, leaf);
+	hmm_fill(w, addr, end, leaf);
+	return 0;
 }
 
 /*
@@ -1147,50 +1201,122 @@ static void hmm_classify_pte(const struct hmm_walk *w,
 }
 
 /*
- * The heart: a plain entry at @ptep and those after it that are the same but
- * for the next pfn, @n at most. Neighbours mostly are, and then nothing needs
- * to be looked at twice.
+ * The heart: writes the plain entry @pte at @ptep, and those after it that are
+ * alike, @n at most, to @out, with @bits added. Alike are entries that differ
+ * in the pfn alone: what is true of the first, that it is plain and whether it
+ * may be written, is true of all, and needs no look at any of them.
  *
- * Return: how many were written to @out.
+ * @alike is all of the first entry but its pfn. What is left of another one
+ * without that is a multiple of the pfn's lowest bit, and no more than a pfn
+ * can be, iff it is alike; turned round, so that bits below the pfn come to
+ * stand above it, one comparison tells both. No memory is above max_pfn, whose
+ * bits are in the entry's pfn field; what a hotplug adds meanwhile only ends
+ * the run.
+ *
+ * Where nobody asks for anything, gaps between them belong to the run.
+ *
+ * Return: how many were written to @out, at least 1.
  */
-static unsigned long hmm_take_run(pte_t *ptep, pte_t pte, u64 entry,
-				  u64 step, u64 *out, unsigned long n)
+static unsigned long hmm_take_alike(const struct hmm_walk *w, pte_t *ptep,
+				    pte_t pte, u64 bits, u64 *out,
+				    unsigned long n)
 {
+	const unsigned int shift = w->enc.shift;
+	const u64 limit = READ_ONCE(max_pfn);
+	u64 pfn = pte_pfn(pte);
+	const u64 alike = pte_val(pte) - (pfn << HMM_PTE_SHIFT);
 	unsigned long i = 0;
 
-	do {
-		out[i] = entry;
-		entry += step;
-		pte = pte_next_pfn(pte);
-	} while (++i < n && pte_same(ptep_get_lockless(ptep + i), pte));
+	out[0] = (pfn << shift) | bits;
+	if (!HMM_PTE_SHIFT)
+		return 1;
+	while (++i < n) {
+		pte = ptep_get_lockless(ptep + i);
+		pfn = ror64(pte_val(pte) - alike, HMM_PTE_SHIFT);
+		if (likely(pfn < limit))
+			out[i] = (pfn << shift) | bits;
+		else if (pte_none(pte) && !w->ask)
+			out[i] = w->enc.none;
+		else
+			break;
+	}
 	return i;
 }
 
 /*
  * The run of plain entries that starts at @addr, 0 entries if it is unmet.
- * Where every page has a request of its own a run goes on only while no
- * request can be unmet, that is while the pages are writable.
+ * Where pages that can't be written are asked for one by one, and some for
+ * writing, it ends with the first.
  */
 static unsigned long hmm_walk_run(struct hmm_walk *w, pte_t *ptep,
 				  pte_t pte, unsigned long addr,
 				  unsigned long end)
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
-	struct hmm_leaf leaf = {
-		.kind = HMM_LEAF_MAPPED,
-		.write = pte_write(pte),
-		.pfn = pte_pfn(pte),
-	};
+	u64 bits = w->enc.valid;
 
-	if (!leaf.write) {
-		if (hmm_unmet(hmm_ask(w, addr), &leaf))
+	if (pte_write(pte)) {
+		bits |= w->enc.write;
+	} else if (w->ask & HMM_ASK_WRITE) {
+		if (hmm_ask(w, addr) & HMM_ASK_WRITE)
 			return 0;
-		if (w->asks)
-			n = 1;
+		n = 1;
 	}
-	return hmm_take_run(ptep, pte, hmm_encode(&w->enc, &leaf),
-			    1ULL << w->enc.shift,
-			    w->out + hmm_index(w, addr), n);
+	return hmm_take_alike(w, ptep, pte, bits,
+			      w->out + hmm_index(w, addr), n);
+}
+
+/* Nothing is there, or only in swap: no two such entries need be the same. */
+static bool hmm_pte_empty(pte_t pte)
+{
+	return pte_none(pte) ||
+	       (!pte_present(pte) && !non_swap_entry(pte_to_swp_entry(pte)));
+}
+
+/*
+ * How many entries from @ptep on, @n at most, are to a device what @pte is,
+ * that of @ptep: empty, or the same.
+ */
+static unsigned long hmm_count_same(pte_t *ptep, pte_t pte, unsigned long n)
+{
+	unsigned long i = 1;
+
+	if (hmm_pte_empty(pte))
+		while (i < n && hmm_pte_empty(ptep_get_lockless(ptep + i)))
+			i++;
+	else
+		while (i < n && pte_same(ptep_get_lockless(ptep + i), pte))
+			i++;
+	return i;
+}
+
+/*
+ * The run of entries that are to a device the same as the one at @addr, which
+ * is not plain: empty, zero page, marker. Ends where a request is unmet.
+ */
+static unsigned long hmm_walk_same(struct hmm_walk *w, pte_t *ptep,
+				   pte_t pte, unsigned long addr,
+				   unsigned long end,
+				   const struct hmm_leaf *leaf)
+{
+	unsigned long n = hmm_count_same(ptep, pte, (end - addr) >> PAGE_SHIFT);
+
+	end = hmm_first_unmet(w, addr, addr + (n << PAGE_SHIFT), leaf);
+	n = (end - addr) >> PAGE_SHIFT;
+	memset64(w->out + hmm_index(w, addr), hmm_encode(&w->enc, leaf), n);
+	return n;
+}
+
+/* The empty entries from @ptep on, @n at most, where nobody asks. */
+static unsigned long hmm_take_empty(pte_t *ptep, u64 none, u64 *out,
+				    unsigned long n)
+{
+	unsigned long i = 0;
+
+	do {
+		out[i] = none;
+	} while (++i < n && hmm_pte_empty(ptep_get_lockless(ptep + i)));
+	return i;
 }
 
 /*
@@ -1206,15 +1332,41 @@ static bool hmm_fault_moves(pte_t pte)
 	return !pte_none(pte) && is_device_private_entry(pte_to_swp_entry(pte));
 }
 
-/* Add the page at @addr to those that will be faulted. */
-static void hmm_note_miss(struct hmm_walk *w, unsigned long addr, pte_t pte)
+/* Add @n pages from @addr on, whose entry is @pte, to those to be faulted. */
+static void hmm_note_missing(struct hmm_walk *w, unsigned long addr,
+			     unsigned long n, pte_t pte)
 {
-	unsigned int i = (addr - w->miss) >> PAGE_SHIFT;
+	unsigned int first = (addr - w->miss) >> PAGE_SHIFT;
 
-	__set_bit(i, w->missing);
-	w->nr_missing = i + 1;
+	bitmap_set(w->missing, first, n);
+	w->nr_missing = first + n;
 	if (hmm_fault_moves(pte))
 		w->resume = max(w->start, min(w->resume, addr & PMD_MASK));
+}
+
+/*
+ * Note which of the @n pages from @addr on, all with the entry @pte, are
+ * missing: all of them, or each one that asks for more than @leaf.
+ *
+ * Return: false if one of them can't be faulted.
+ */
+static bool hmm_note_run(struct hmm_walk *w, unsigned long addr,
+			 unsigned long n, pte_t pte,
+			 const struct hmm_leaf *leaf)
+{
+	bool writable = w->vma->vm_flags & VM_WRITE;
+	unsigned int ask = w->ask;
+
+	for (; n; n -= w->asks ? 1 : n, addr += PAGE_SIZE) {
+		if (w->asks)
+			ask = hmm_ask(w, addr);
+		if (!hmm_unmet(ask, leaf))
+			continue;
+		if (ask & HMM_ASK_WRITE && !writable)
+			return false;
+		hmm_note_missing(w, addr, w->asks ? 1 : n, pte);
+	}
+	return true;
 }
 
 /*
@@ -1226,26 +1378,25 @@ static void hmm_note_rest(struct hmm_walk *w, pte_t *ptep, unsigned long addr,
 			  unsigned long end)
 {
 	struct hmm_leaf leaf;
-	unsigned int ask;
+	unsigned long n;
 	pte_t pte;
 
-	for (; addr < end; addr += PAGE_SIZE, ptep++) {
-		ask = hmm_ask(w, addr);
-		if (!ask)
-			continue;
+	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n) {
 		pte = ptep_get_lockless(ptep);
+		n = hmm_count_same(ptep, pte, (end - addr) >> PAGE_SHIFT);
 		hmm_classify_pte(w, w->vma, addr, pte, &leaf);
-		if (!hmm_unmet(ask, &leaf) || leaf.kind == HMM_LEAF_BROKEN)
+		/* What meets all that is asked for meets each request */
+		if (!hmm_unmet(w->ask, &leaf) || leaf.kind == HMM_LEAF_BROKEN)
 			continue;
-		if (ask & HMM_ASK_WRITE && !(w->vma->vm_flags & VM_WRITE))
+		if (!hmm_note_run(w, addr, n, pte, &leaf))
 			break;
-		hmm_note_miss(w, addr, pte);
 	}
 }
 
 /* One page table. @ptep is the entry of @addr. */
-static int hmm_walk_ptes(struct hmm_walk *w, struct vm_area_struct *vma,
-			 pte_t *ptep, unsigned long addr, unsigned long end)
+static noinline int hmm_walk_ptes(struct hmm_walk *w,
+				  struct vm_area_struct *vma, pte_t *ptep,
+				  unsigned long addr, unsigned long end)
 {
 	struct hmm_leaf leaf;
 	unsigned long n;
@@ -1259,29 +1410,32 @@ static int hmm_walk_ptes(struct hmm_walk *w, struct vm_area_struct *vma,
 			n = hmm_walk_run(w, ptep, pte, addr, end);
 			if (likely(n))
 				continue;
+		} else if (!w->ask && hmm_pte_empty(pte)) {
+			n = hmm_take_empty(ptep, w->enc.none,
+					   w->out + hmm_index(w, addr),
+					   (end - addr) >> PAGE_SHIFT);
+			continue;
 		}
 		hmm_classify_pte(w, vma, addr, pte, &leaf);
-		if (hmm_unmet(hmm_ask(w, addr), &leaf))
+		n = hmm_walk_same(w, ptep, pte, addr, end, &leaf);
+		if (!n)
 			break;
-		hmm_fill(w, addr, addr + PAGE_SIZE, &leaf);
-		n = 1;
 	}
 	if (addr == end)
 		return 0;
 
 	ret = hmm_stop(w, vma, addr, addr, &leaf);
 	if (ret == HMM_WALK_MISS) {
-		hmm_note_miss(w, addr, pte);
+		hmm_note_missing(w, addr, 1, pte);
 		hmm_note_rest(w, ptep + 1, addr + PAGE_SIZE, end);
 	}
 	return ret;
 }
 
-static int hmm_walk_hole(unsigned long addr, unsigned long end, int depth,
-			 struct mm_walk *walk)
+/* Nothing is mapped, by whatever level of page tables. */
+static int hmm_walk_none(struct hmm_walk *w, struct vm_area_struct *vma,
+			 unsigned long addr, unsigned long end)
 {
-	struct hmm_walk *w = walk->private;
-	struct vm_area_struct *vma = walk->vma;
 	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY,
 				 .value = w->enc.none };
 	unsigned long size = PMD_SIZE;
@@ -1292,8 +1446,14 @@ static int hmm_walk_hole(unsigned long addr, unsigned long end, int depth,
 	} else if (is_vm_hugetlb_page(vma)) {
 		size = huge_page_size(hstate_vma(vma));
 	}
-	/* A fault may make a huge page of this size, and the next one copy it */
+	/* A fault may make a huge page of this size, the next one copy it */
 	return hmm_walk_long(w, vma, addr, end, size, &leaf);
+}
+
+static int hmm_walk_hole(unsigned long addr, unsigned long end, int depth,
+			 struct mm_walk *walk)
+{
+	return hmm_walk_none(walk->private, walk->vma, addr, end);
 }
 
 static void hmm_classify_pmd(const struct hmm_walk *w,
@@ -1317,8 +1477,9 @@ static void hmm_classify_pmd(const struct hmm_walk *w,
 	leaf->kind = HMM_LEAF_MAPPED;
 	leaf->write = pmd_write(pmd);
 	leaf->pfn = pmd_pfn(pmd) + offset;
-	if (is_huge_zero_pmd(pmd) || pmd_devmap(pmd) ||
-	    vm_normal_page_pmd(vma, addr, pmd))
+	/* Only a mapping of this kind can have memory without struct pages */
+	if (likely(!(vma->vm_flags & VM_MIXEDMAP)) || is_huge_zero_pmd(pmd) ||
+	    pmd_devmap(pmd) || vm_normal_page_pmd(vma, addr, pmd))
 		return;
 	leaf->kind = HMM_LEAF_BROKEN;
 	leaf->order = 0;
@@ -1339,38 +1500,42 @@ static int hmm_walk_huge_pmd(struct hmm_walk *w, struct vm_area_struct *vma,
  * part of an invalidation, which collides, or makes an entry more usable than
  * it was (filled, made writable, migrated to), which a fault may miss.
  */
-static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
-			struct mm_walk *walk)
+static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
+			  pmd_t *pmdp, unsigned long addr, unsigned long end)
 {
-	struct hmm_walk *w = walk->private;
 	struct hmm_leaf bad = { .kind = HMM_LEAF_BROKEN,
 				.value = w->enc.error };
 	pte_t *ptep;
 	pmd_t pmd;
 	int ret;
 
-	cond_resched();
-	if (fatal_signal_pending(current))
-		return -EINTR;
 	for (;;) {
 		pmd = pmdp_get_lockless(pmdp);
 		if (pmd_none(pmd))
-			return hmm_walk_hole(addr, end, -1, walk);
+			return hmm_walk_none(w, vma, addr, end);
 		/* Where there are none, one is bad */
 		if (IS_ENABLED(CONFIG_PGTABLE_HAS_HUGE_LEAVES) &&
 		    (!pmd_present(pmd) || pmd_leaf(pmd)))
-			return hmm_walk_huge_pmd(w, walk->vma, addr, end, pmd);
+			return hmm_walk_huge_pmd(w, vma, addr, end, pmd);
 		if (pmd_bad(pmd))
-			return hmm_walk_leaf(w, walk->vma, addr, end,
-					     addr, &bad);
+			return hmm_walk_leaf(w, vma, addr, end, addr, &bad);
 		/* Fails when the page table went away meanwhile: look again */
 		ptep = pte_offset_map(pmdp, addr);
 		if (ptep)
 			break;
 	}
-	ret = hmm_walk_ptes(w, walk->vma, ptep, addr, end);
+	ret = hmm_walk_ptes(w, vma, ptep, addr, end);
 	pte_unmap(ptep);
 	return ret;
+}
+
+static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
+			struct mm_walk *walk)
+{
+	cond_resched();
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return hmm_walk_table(walk->private, walk->vma, pmdp, addr, end);
 }
 
 #ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
@@ -1428,21 +1593,25 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 #endif
 
 /*
- * What can be said of a whole VMA. 0 to walk it, 1 when that was all. Devices
- * are kept from what the kernel keeps even itself from, or the CPU's stores,
- * just as pin_user_pages() does.
+ * Devices are kept from what the kernel keeps even itself from, or the CPU's
+ * stores, just as pin_user_pages() does.
  */
+static bool hmm_vma_special(struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK) ||
+	       vma_is_secretmem(vma);
+}
+
+/* What can be said of a whole VMA. 0 to walk it, 1 when that was all. */
 static int hmm_walk_test(unsigned long addr, unsigned long end,
 			 struct mm_walk *walk)
 {
 	struct hmm_walk *w = walk->private;
 	struct hmm_leaf leaf = { .kind = HMM_LEAF_BROKEN };
-	unsigned long flags = walk->vma->vm_flags;
 
-	if (!(flags & VM_READ))
+	if (!(walk->vma->vm_flags & VM_READ))
 		leaf.value = w->enc.error;
-	else if (flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK) ||
-		 vma_is_secretmem(walk->vma))
+	else if (hmm_vma_special(walk->vma))
 		leaf.value = w->enc.special;
 	else
 		return 0;
@@ -1457,6 +1626,49 @@ static const struct mm_walk_ops hmm_walk_ops = {
 	.test_walk	= hmm_walk_test,
 	.walk_lock	= PGWALK_RDLOCK,
 };
+
+/* The way to the PMD of @addr; NULL if it is not there or a huge PUD is. */
+static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pudp, pud;
+
+	if (!pgd_present(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (!p4d_present(*p4d))
+		return NULL;
+	pudp = pud_offset(p4d, addr);
+	pud = pudp_get(pudp);
+	if (!pud_present(pud) || pud_leaf(pud))
+		return NULL;
+	return pmd_offset(pudp, addr);
+}
+
+/*
+ * Walks [from, end). What lies in one mapping and under one PMD, as a page
+ * does, is found without the callbacks: the way there costs more than a page.
+ * The mmap lock keeps the tables above PTEs in place.
+ */
+static int hmm_walk(struct hmm_walk *w, struct mm_struct *mm,
+		    unsigned long from)
+{
+	struct vm_area_struct *vma;
+	pmd_t *pmdp;
+
+	if ((from ^ (w->end - 1)) & PMD_MASK)
+		goto far;
+	vma = vma_lookup(mm, from);
+	if (!vma || vma->vm_end < w->end || !(vma->vm_flags & VM_READ) ||
+	    is_vm_hugetlb_page(vma) || hmm_vma_special(vma))
+		goto far;
+	pmdp = hmm_find_pmd(mm, from);
+	if (pmdp)
+		return hmm_walk_table(w, vma, pmdp, from, w->end);
+far:
+	return walk_page_range(mm, from, w->end, &hmm_walk_ops, w);
+}
 
 /* ------------------------------------------------------------------ faults */
 
@@ -1478,16 +1690,29 @@ static int hmm_fault_page(struct hmm_walk *w, unsigned long addr)
 	return fault & VM_FAULT_OOM ? -ENOMEM : -EFAULT;
 }
 
-static int hmm_fault_missing(struct hmm_walk *w)
+static int hmm_fault_run(struct hmm_walk *w, unsigned long addr,
+			 unsigned long end)
 {
-	unsigned int i;
-	int ret;
+	int ret = 0;
 
-	for_each_set_bit(i, w->missing, w->nr_missing) {
+	for (; addr < end && !ret; addr += PAGE_SIZE) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		ret = hmm_fault_page(w, w->miss + ((unsigned long)i <<
-						   PAGE_SHIFT));
+		ret = hmm_fault_page(w, addr);
+	}
+	return ret;
+}
+
+static int hmm_fault_missing(struct hmm_walk *w)
+{
+	unsigned int first, last;
+	int ret;
+
+	for_each_set_bitrange(first, last, w->missing, w->nr_missing) {
+		ret = hmm_fault_run(w, w->miss +
+				    ((unsigned long)first << PAGE_SHIFT),
+				    w->miss +
+				    ((unsigned long)last << PAGE_SHIFT));
 		if (ret)
 			return ret;
 		cond_resched();
@@ -1503,30 +1728,30 @@ static int hmm_fault_missing(struct hmm_walk *w)
 static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 			      struct hmm_walk *w)
 {
-	unsigned long from = w->start;
+	struct mm_struct *mm = hmm->mmu_notifier.mm;
 	unsigned long furthest = w->start;
 	unsigned int tries = 0;
 	int ret;
 
-	for (;;) {
-		ret = hmm_cursor_advance(hmm, range, from);
-		if (ret)
-			return ret;
-		ret = walk_page_range(hmm->mmu_notifier.mm, from, w->end,
-				      &hmm_walk_ops, w);
-		if (ret != HMM_WALK_MISS)
-			break;
+	ret = hmm_cursor_start(hmm, range, &w->owner);
+	if (ret)
+		return ret;
+	ret = hmm_walk(w, mm, w->start);
+	while (ret == HMM_WALK_MISS) {
 		if (w->miss > furthest) {
 			furthest = w->miss;
 			tries = 0;
 		}
 		if (tries++ == HMM_FAULT_TRIES)
 			return -EBUSY;
-		from = w->resume;
-		hmm_cursor_retreat(hmm, range, from);
+		hmm_cursor_retreat(hmm, range, w->resume);
 		ret = hmm_fault_missing(w);
 		if (ret)
 			return ret;
+		ret = hmm_cursor_advance(hmm, range, w->resume);
+		if (ret)
+			return ret;
+		ret = hmm_walk(w, mm, w->resume);
 	}
 	return ret ?: hmm_cursor_settle(hmm, range);
 }
@@ -1579,50 +1804,67 @@ static u64 *hmm_save_asks(const struct hmm_walk *w, u64 *few)
 	return saved;
 }
 
-/* What the caller finds in pfns after an error, see hmm_range_fault(). */
-static void hmm_undo(struct hmm_walk *w, const u64 *saved, int error)
+/* Each entry asks for itself, as @asks says. */
+static void hmm_ask_each(struct hmm_walk *w, const u64 *asks)
 {
-	unsigned long n = hmm_index(w, w->end);
+	unsigned long i, n = hmm_index(w, w->end);
+	u64 any = 0;
 
-	if (error == -EFAULT || error == -EPERM) {
-		memset64(w->out, w->enc.none, n);
-		w->out[hmm_index(w, w->failed)] = w->enc.error;
-	} else if (saved) {
-		memcpy(w->out, saved, n * sizeof(*saved));
-	}
+	for (i = 0; i < n; i++)
+		any |= asks[i];
+	w->asks = asks;
+	w->ask = hmm_decode_ask(&w->enc, (any & w->ask_mask) | w->ask_default);
+}
+
+/* What the caller finds in pfns after these errors, see hmm_range_fault(). */
+static void hmm_blame(struct hmm_walk *w, int error)
+{
+	if (error != -EFAULT && error != -EPERM)
+		return;
+	memset64(w->out, w->enc.none, hmm_index(w, w->end));
+	w->out[hmm_index(w, w->failed)] = w->enc.error;
+}
+
+/* Not in line, as only who needs it should pay for what is on the stack. */
+static noinline int hmm_fault_each(struct hmm *hmm, struct hmm_range *range,
+				   struct hmm_walk *w, unsigned int flags)
+{
+	u64 few[HMM_ASKS_ON_STACK];
+	u64 *saved = hmm_save_asks(w, few);
+	int ret;
+
+	if (!saved)
+		return -ENOMEM;
+	if (!(flags & HMM_FAULT_SNAPSHOT))
+		hmm_ask_each(w, saved);
+	ret = hmm_walk_and_fault(hmm, range, w);
+	if (ret)
+		memcpy(w->out, saved, hmm_index(w, w->end) * sizeof(*saved));
+	if (saved != few)
+		kvfree(saved);
+	return ret;
 }
 
 static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
-			   unsigned int flags, u8 *orders, void *owner)
+			   unsigned int flags, u8 *orders)
 {
 	struct mm_struct *mm = hmm->mmu_notifier.mm;
-	u64 few[HMM_ASKS_ON_STACK];
 	struct hmm_walk w;
-	u64 *saved = NULL;
 	int ret;
 
 	hmm_walk_init(&w, range, flags, orders);
-	w.owner = owner;
 	if (!mmget_not_zero(mm)) {
-		hmm_undo(&w, NULL, -EFAULT);
+		hmm_blame(&w, -EFAULT);
 		return -EFAULT;
 	}
-	if (w.ask_mask) {
-		saved = hmm_save_asks(&w, few);
-		if (!saved) {
-			ret = -ENOMEM;
-			goto out_mmput;
-		}
-		if (!(flags & HMM_FAULT_SNAPSHOT))
-			w.asks = saved;
-	}
-	ret = fatal_signal_pending(current) ? -EINTR :
-	      hmm_walk_and_fault(hmm, range, &w);
+	if (fatal_signal_pending(current))
+		ret = -EINTR;
+	else if (w.ask_mask)
+		ret = hmm_fault_each(hmm, range, &w, flags);
+	else
+		ret = hmm_walk_and_fault(hmm, range, &w);
 	if (ret)
-		hmm_undo(&w, saved, ret);
-	if (saved != few)
-		kvfree(saved);
-out_mmput:
+		hmm_blame(&w, ret);
 	/* Not mmput(): exit_mmap() would take the mmap lock the caller holds */
 	mmput_async(mm);
 	return ret;
@@ -1630,7 +1872,8 @@ out_mmput:
 
 static int hmm_fault_check(const struct hmm_range *range, unsigned int flags)
 {
-	if (!range->pfns ||
+	/* Without a mirror nothing keeps the struct mm_struct */
+	if (!READ_ONCE(range->mirror) || !range->pfns ||
 	    flags & ~(HMM_FAULT_ALLOW_RETRY | HMM_FAULT_SNAPSHOT))
 		return -EINVAL;
 	/* The tree has it under these */
@@ -1660,16 +1903,14 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 {
 	struct mm_struct *mm;
 	struct hmm *hmm;
-	void *owner;
 	int ret;
 
 	if (!range || !range->hmm)
 		return -EINVAL;
 	hmm = range->hmm;
 	/* First of all: a call that fails leaves the range invalid */
-	ret = hmm_cursor_reset(hmm, range, &owner);
-	if (!ret)
-		ret = hmm_fault_check(range, flags);
+	WRITE_ONCE(range->valid, false);
+	ret = hmm_fault_check(range, flags);
 	if (ret)
 		return ret;
 
@@ -1679,7 +1920,7 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 		lockdep_assert_held_read(&mm->mmap_lock);
 	hmm_may_wait();
 
-	ret = hmm_fault_range(hmm, range, flags, orders, owner);
+	ret = hmm_fault_range(hmm, range, flags, orders);
 	return ret ?: (range->end - range->start) >> PAGE_SHIFT;
 }
 EXPORT_SYMBOL(hmm_range_fault_orders);

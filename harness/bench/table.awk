@@ -47,6 +47,9 @@ function bound_of(row,	part, b)
 		return b + 0
 	if (b == "stock")
 		return counted(row, b) ? value[row, b] + 0 : -2
+	if (split(b, part, "/") == 2)
+		return counted(row, part[1]) ? \
+			value[row, part[1]] / part[2] : -2
 	if (split(b, part, "*") == 2)
 		return counted(part[2], "ours") ? \
 			part[1] * value[part[2], "ours"] : -2

@@ -19,7 +19,7 @@
 
 #define HK_RW	(PROT_READ | PROT_WRITE)
 
-/* ------------------------------------------------------------- the slow walk */
+/* ------------------------------------------------------------ the slow walk */
 
 static u64 hk_slow_swap(pte_t pte)
 {
@@ -78,7 +78,7 @@ static u64 hk_slow(struct mm_struct *mm, unsigned long addr, u8 *order)
 	return hk_slow_pte(*pte_offset_kernel(pmd, addr));
 }
 
-/* ------------------------------------------------------------------ the arena */
+/* ---------------------------------------------------------------- the arena */
 
 #define HK_ARENA_PMDS	10
 #define HK_ARENA_PAGES	(HK_ARENA_PMDS * HPAGE_PMD_NR)
@@ -333,6 +333,218 @@ static void random_requests_get_what_a_slow_walk_says(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* ------------------------------------------------------- runs of neighbours */
+
+#define HK_RUN_ROUNDS	10000
+#define HK_RUN_PAGES	48
+
+/* What a run of entries is; all but the first few are not plain. */
+enum hk_run_kind {
+	HK_RUN_NEXT,
+	HK_RUN_SHUFFLED,
+	HK_RUN_DESCENDING,
+	HK_RUN_SAME,
+	HK_RUN_MIXED,
+	HK_RUN_NONE,
+	HK_RUN_ZERO,
+	HK_RUN_SPECIAL,
+	HK_RUN_PROTNONE,
+	HK_RUN_SWAPPED,
+	HK_RUN_MARKER,
+	HK_RUN_GUARD,
+	HK_RUN_POISON,
+	HK_RUN_MIGRATION,
+	HK_RUN_KINDS
+};
+
+/**
+ * struct hk_runs - a page table with entries that no memory stands behind
+ * @base: its first address
+ * @poisoned: a page for hwpoison entries
+ * @rnd: what is tried next
+ *
+ * Entries are written past all that keeps count of pages, and are gone before
+ * anything else looks at them.
+ */
+struct hk_runs {
+	unsigned long base;
+	struct page *poisoned;
+	struct rnd_state rnd;
+};
+
+static void hk_run_set(struct kunit *test, struct hk_runs *runs, int i,
+		       pte_t pte)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = runs->base + i * PAGE_SIZE;
+
+	set_pte(pte_offset_kernel(hk_pmd(hk->mm, addr), addr), pte);
+}
+
+/* A pfn such that none of the run is the zero page's; some cross max_pfn. */
+static unsigned long hk_run_pfn(struct hk_runs *runs)
+{
+	unsigned long pfn = prandom_u32_state(&runs->rnd) % max_pfn;
+
+	if (prandom_u32_state(&runs->rnd) % 16 == 0)
+		pfn = max_pfn - prandom_u32_state(&runs->rnd) % HK_RUN_PAGES;
+	if (page_to_pfn(ZERO_PAGE(0)) - pfn < HK_RUN_PAGES)
+		pfn += HK_RUN_PAGES;
+	return pfn;
+}
+
+/* Bits in which one plain entry may differ from the next. */
+static pte_t hk_run_mix(struct hk_runs *runs, pte_t pte)
+{
+	u32 bits = prandom_u32_state(&runs->rnd);
+
+	if (bits % 4 == 0)
+		pte = pte_mkold(pte);
+	if (bits / 4 % 4 == 0)
+		pte = pte_mkclean(pte);
+	if (bits / 16 % 4 == 0)
+		pte = pte_wrprotect(pte);
+	return pte;
+}
+
+static swp_entry_t hk_run_migration(int i, unsigned long pfn)
+{
+	return i & 1 ? make_readable_migration_entry(pfn) :
+		       make_writable_migration_entry(pfn);
+}
+
+static pte_t hk_run_odd(struct hk_runs *runs, enum hk_run_kind kind, int i,
+			unsigned long pfn, pgprot_t prot)
+{
+	switch (kind) {
+	case HK_RUN_ZERO:
+		return pte_mkspecial(pfn_pte(page_to_pfn(ZERO_PAGE(0)), PAGE_READONLY));
+	case HK_RUN_SPECIAL:
+		return pte_mkspecial(pfn_pte(pfn + i, prot));
+	case HK_RUN_PROTNONE:
+		return pfn_pte(pfn + i, PAGE_NONE);
+	case HK_RUN_SWAPPED:
+		return swp_entry_to_pte(swp_entry(0, pfn + i));
+	case HK_RUN_MARKER:
+		return make_pte_marker(PTE_MARKER_UFFD_WP);
+	case HK_RUN_GUARD:
+		return make_pte_marker(PTE_MARKER_POISONED);
+	case HK_RUN_POISON:
+		return hk_poison_pte(runs->poisoned);
+	case HK_RUN_MIGRATION:
+		return swp_entry_to_pte(hk_run_migration(i, pfn + i));
+	default:
+		return __pte(0);
+	}
+}
+
+static pte_t hk_run_pte(struct hk_runs *runs, enum hk_run_kind kind, int i,
+			unsigned long pfn, pgprot_t prot)
+{
+	switch (kind) {
+	case HK_RUN_NEXT:
+		return pfn_pte(pfn + i, prot);
+	case HK_RUN_SHUFFLED:
+		return pfn_pte(pfn + i * 37 % HK_RUN_PAGES, prot);
+	case HK_RUN_DESCENDING:
+		return pfn_pte(pfn + HK_RUN_PAGES - 1 - i, prot);
+	case HK_RUN_SAME:
+		return pfn_pte(pfn, prot);
+	case HK_RUN_MIXED:
+		return hk_run_mix(runs, pfn_pte(pfn + i, prot));
+	default:
+		return hk_run_odd(runs, kind, i, pfn, prot);
+	}
+}
+
+/* Something else for a few neighbours; the last entry is a real page's. */
+static void hk_run_change(struct kunit *test, struct hk_runs *runs)
+{
+	u32 at = prandom_u32_state(&runs->rnd) % (HPAGE_PMD_NR - 1);
+	u32 n = 1 + prandom_u32_state(&runs->rnd) % (HK_RUN_PAGES - 1);
+	enum hk_run_kind kind = prandom_u32_state(&runs->rnd) % HK_RUN_KINDS;
+	pgprot_t prot = n & 1 ? PAGE_SHARED : PAGE_READONLY;
+	unsigned long pfn = hk_run_pfn(runs);
+	u32 i;
+
+	for (i = 0; i < n && at + i < HPAGE_PMD_NR - 1; i++)
+		hk_run_set(test, runs, at + i,
+			   hk_run_pte(runs, kind, i, pfn, prot));
+}
+
+/* Requests that are all met, so that nothing will be faulted. */
+static void hk_run_ask(struct kunit *test, struct hk_runs *runs,
+		       struct hmm_range *range)
+{
+	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
+	struct hk *hk = test->priv;
+	u64 met;
+	u8 order;
+
+	for (i = 0; i < n; i++) {
+		met = hk_slow(hk->mm, range->start + i * PAGE_SIZE, &order);
+		range->pfns[i] = 0;
+		if (met & HK_V && prandom_u32_state(&runs->rnd) & 1)
+			range->pfns[i] = met & (HK_V | HK_W);
+	}
+}
+
+static void hk_run_round(struct kunit *test, struct hk_runs *runs,
+			 struct hmm_range *range, u8 *orders)
+{
+	u32 from = prandom_u32_state(&runs->rnd) % HPAGE_PMD_NR;
+	u32 n = 1 + prandom_u32_state(&runs->rnd) % (2 * HK_RUN_PAGES);
+	struct hk *hk = test->priv;
+
+	hk_run_change(test, runs);
+	n = min_t(u32, n, HPAGE_PMD_NR - from);
+	range->start = runs->base + from * PAGE_SIZE;
+	range->end = range->start + n * PAGE_SIZE;
+	hk_run_ask(test, runs, range);
+	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, from & 1 ? 0 :
+					      HMM_FAULT_SNAPSHOT, orders), n);
+	hk_arena_compare(test, range, orders);
+	hmm_range_unregister(range);
+}
+
+/* Special entries are no surprise in such a mapping. */
+static void hk_mix(struct kunit *test, unsigned long addr)
+{
+	struct hk *hk = test->priv;
+
+	mmap_write_lock(hk->mm);
+	vm_flags_set(vma_lookup(hk->mm, addr), VM_MIXEDMAP);
+	mmap_write_unlock(hk->mm);
+}
+
+static void runs_of_neighbours_are_what_a_slow_walk_says(struct kunit *test)
+{
+	struct hk_runs *runs = kunit_kzalloc(test, sizeof(*runs), GFP_KERNEL);
+	u8 *orders = kunit_kzalloc(test, HPAGE_PMD_NR, GFP_KERNEL);
+	struct hmm_range *range;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, runs);
+	KUNIT_ASSERT_NOT_NULL(test, orders);
+	prandom_seed_state(&runs->rnd, 0x72756e73);
+	runs->poisoned = hk_alloc_page(test);
+	runs->base = hk_huge(test, 1);
+	hk_remap(test, runs->base, HPAGE_PMD_NR, NULL, HK_RW);
+	hk_mix(test, runs->base);
+	hk_write(test, runs->base + PMD_SIZE - PAGE_SIZE, 1);
+	range = hk_range_alloc(test, runs->base, HPAGE_PMD_NR);
+	hk_request_each(range);
+
+	for (i = 0; i < HK_RUN_ROUNDS; i++) {
+		hk_run_round(test, runs, range, orders);
+		if (test->status == KUNIT_FAILURE)
+			break;
+	}
+	for (i = 0; i < HPAGE_PMD_NR - 1; i++)
+		hk_run_set(test, runs, i, __pte(0));
+}
+
 /* ------------------------------------------------------------------- orders */
 
 static void hk_expect_orders(struct kunit *test, unsigned long addr, u8 order)
@@ -395,7 +607,7 @@ static void order_of_a_split_huge_page_is_0(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* ------------------------------------------------------------ the interval API */
+/* --------------------------------------------------------- the interval API */
 
 static bool hk_interval_invalidate(struct mmu_interval_notifier *interval,
 				   const struct mmu_notifier_range *update,
@@ -521,6 +733,7 @@ static void interval_api_gets_the_same_pages(struct kunit *test)
 
 static struct kunit_case hk_walk_cases[] = {
 	KUNIT_CASE_SLOW(snapshot_of_anything_is_what_a_slow_walk_says),
+	KUNIT_CASE_SLOW(runs_of_neighbours_are_what_a_slow_walk_says),
 	KUNIT_CASE(random_requests_get_what_a_slow_walk_says),
 	KUNIT_CASE(order_of_small_pages_is_0),
 	KUNIT_CASE(order_of_huge_pages_is_a_pmds),

@@ -288,6 +288,8 @@ enum found { ANY, NONE, HALF, ALL };
  * @unit: what the count is divided by
  * @rounds: how many
  * @fresh: each round changes the memory, so the next one needs other
+ * @amid: half of the other ranges lie before the memory; else all behind it,
+ *	where a search ends sooner
  * @run: the rest of the request
  * @ours: operation, and those it is compared with; 0 for none
  * @stock: the interval API's
@@ -303,6 +305,7 @@ struct row {
 	enum unit unit;
 	unsigned int rounds;
 	bool fresh;
+	bool amid;
 	struct hmm_bench_run run;
 	enum hmm_bench_op ours;
 	enum hmm_bench_op stock;
@@ -329,13 +332,24 @@ struct row {
 	  .run = { .ask = READ }, PINS, .valid = ALL }
 #define HIT_ROW(n) \
 	{ "invalidate-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
-	  .run = { .others = (n) - 1 }, HITS }
+	  .run = { .devices = 1, .others = (n) - 1 }, HITS }
+#define AMID_ROW(n) \
+	{ "invalidate-amid-" #n, make_contiguous, 1, PER_CALL, 99, \
+	  .amid = true, .run = { .devices = 1, .others = (n) - 1 }, \
+	  .ours = HMM_BENCH_MIRROR_INVALIDATE, \
+	  .stock = HMM_BENCH_INTERVAL_INVALIDATE }
 #define TAKE_ROW(n) \
 	{ "take-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .ask = READ, .others = (n) - 1 }, TAKES, .valid = ALL }
 #define MIRRORS_ROW(n) \
 	{ "invalidate-mirrors-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .devices = n }, HITS }
+
+#define DMA_ROW(name, make, how, beside, what) \
+	{ name, make, 512, PER_PAGE, 9, \
+	  .run = { .ask = WRITE }, \
+	  .ours = HMM_BENCH_##how##_##what, \
+	  .stock = HMM_BENCH_##beside##_##what }
 
 static const struct row rows[] = {
 	{ "snapshot-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
@@ -399,6 +413,9 @@ static const struct row rows[] = {
 	HIT_ROW(1),
 	HIT_ROW(100),
 	HIT_ROW(1000),
+	AMID_ROW(10),
+	AMID_ROW(10000),
+	AMID_ROW(100000),
 	MIRRORS_ROW(0),
 	MIRRORS_ROW(1),
 	MIRRORS_ROW(4),
@@ -417,6 +434,17 @@ static const struct row rows[] = {
 	{ "wait", make_empty, 1, PER_CALL, 99,
 	  .ours = HMM_BENCH_MIRROR_WAIT,
 	  .stock = HMM_BENCH_INTERVAL_READ_BEGIN },
+
+	/* 2 MiB, behind the IOMMU in strict mode; beside them the plain loop */
+	DMA_ROW("batch-shuffled", make_shuffled, BATCH, PLAIN, BOTH),
+	DMA_ROW("batch-contiguous", make_contiguous, BATCH, PLAIN, BOTH),
+	DMA_ROW("batch-thp", make_thp, BATCH, PLAIN, BOTH),
+	DMA_ROW("dma-shuffled", make_shuffled, DMA, PLAIN, BOTH),
+	DMA_ROW("dma-thp", make_thp, DMA, PLAIN, BOTH),
+	DMA_ROW("batch-map-shuffled", make_shuffled, BATCH, PLAIN, MAP),
+	DMA_ROW("batch-unmap-shuffled", make_shuffled, BATCH, PLAIN, UNMAP),
+	DMA_ROW("batch-map-thp", make_thp, BATCH, PLAIN, MAP),
+	DMA_ROW("batch-unmap-thp", make_thp, BATCH, PLAIN, UNMAP),
 };
 
 /* clang-format on */
@@ -455,8 +483,10 @@ static struct hmm_bench_run run_on(const struct row *row, char *addr,
 	run.addr = (uintptr_t)addr;
 	run.npages = row->npages;
 	run.rounds = rounds;
-	/* Half of the other ranges lie before the memory, half behind it. */
-	run.others_addr = run.addr - (run.others / 2) * 2 * PAGE;
+	/* None of them is the page itself. */
+	run.others_addr = run.addr + 2 * PAGE;
+	if (row->amid && run.others % 2)
+		run.others_addr -= run.others * PAGE;
 	request(&run);
 	check_run(row, &run);
 	return run;
@@ -500,10 +530,13 @@ static double count_nothing(void)
 	return run.median;
 }
 
-/* A cycle must be an instruction, as it is under -icount shift=0. */
+/*
+ * A cycle must be an instruction, as it is under -icount shift=0. Few enough of
+ * them that most rounds see no timer interrupt.
+ */
 static void check_cycles(void)
 {
-	const uint64_t few = 1000, many = 1001000;
+	const uint64_t few = 1000, many = 101000;
 	struct hmm_bench_run run = {
 		.op = HMM_BENCH_LOOP,
 		.npages = few,
@@ -687,11 +720,9 @@ static void load_with(unsigned int threads)
 
 	atomic_store(&load_stop, false);
 	atomic_store(&load_done, 0);
-	for (i = 0; i < threads; i++) {
-		errno = pthread_create(&ids[i], NULL, load, NULL);
-		if (errno)
-			err(1, "pthread_create");
-	}
+	for (i = 0; i < threads; i++)
+		if (pthread_create(&ids[i], NULL, load, NULL))
+			errx(1, "pthread_create");
 	/* Not before each of them is at it. */
 	while (atomic_load(&load_done) < 2 * threads)
 		sched_yield();

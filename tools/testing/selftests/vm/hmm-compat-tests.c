@@ -311,7 +311,8 @@ COMPAT_TEST(nothing_stale_in_a_storm)
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, storm, &s));
-	while (hmm_now() < end || rounds < 5) {
+	before = 0;
+	while (hmm_now() < end || rounds < 5 || before < 5) {
 		before = __atomic_load_n(&s.round, __ATOMIC_ACQUIRE);
 		ASSERT_EQ(0, device_reads(self->fd));
 		rounds++;
@@ -324,7 +325,6 @@ COMPAT_TEST(nothing_stale_in_a_storm)
 	}
 	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
-	EXPECT_LT(5, s.round);
 }
 
 /* A process that goes with all it has open, also in the middle of a copy. */

@@ -618,15 +618,17 @@ EDU_TEST(module_stays_while_a_file_is_open)
 
 #define FAIL_NTH "/proc/thread-self/fail-nth"
 
-/* Allocations that may wait fail too; returns false where none can. */
-static bool failures_possible(void)
+/* Allocations that may wait fail as well, and without a stack trace. */
+static bool failures_set_up(const char *kind)
 {
-	static const char slab[] = "/sys/kernel/debug/failslab/ignore-gfp-wait";
-	static const char pages[] =
-		"/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait";
+	char path[128];
 
-	return !access(FAIL_NTH, W_OK) && !sysfs_write(slab, "N") &&
-	       !sysfs_write(pages, "N");
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait",
+		 kind);
+	if (sysfs_write(path, "N"))
+		return false;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", kind);
+	return !sysfs_write(path, "1");
 }
 
 /* Whether the request came to its end without meeting the failure. */
@@ -646,8 +648,10 @@ EDU_TEST(any_allocation_may_fail)
 	char text[16];
 	char *ptr;
 
-	if (!failures_possible())
+	if (access(FAIL_NTH, W_OK))
 		SKIP(return, "no fault injection in this kernel");
+	ASSERT_TRUE(failures_set_up("failslab"));
+	ASSERT_TRUE(failures_set_up("fail_page_alloc"));
 	nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, nth);
 	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
