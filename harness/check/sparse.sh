@@ -9,7 +9,7 @@ set -euo pipefail
 # lock, get_locked_pte() a page table's, and neither says so to sparse.
 readonly KNOWN="
 lib/hmm_bench.c bench_walk_pmd
-mm/hmm.c hmm_walk_pmd
+mm/hmm.c hmm_walk_table
 mm/tests/hmm_kunit.c hk_set_pte
 "
 

@@ -388,7 +388,7 @@ static unsigned long hk_run_pfn(struct hk_runs *runs)
 
 	if (prandom_u32_state(&runs->rnd) % 16 == 0)
 		pfn = max_pfn - prandom_u32_state(&runs->rnd) % HK_RUN_PAGES;
-	if (my_zero_pfn(0) - pfn < HK_RUN_PAGES)
+	if (page_to_pfn(ZERO_PAGE(0)) - pfn < HK_RUN_PAGES)
 		pfn += HK_RUN_PAGES;
 	return pfn;
 }
@@ -418,7 +418,7 @@ static pte_t hk_run_odd(struct hk_runs *runs, enum hk_run_kind kind, int i,
 {
 	switch (kind) {
 	case HK_RUN_ZERO:
-		return pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+		return pte_mkspecial(pfn_pte(page_to_pfn(ZERO_PAGE(0)), PAGE_READONLY));
 	case HK_RUN_SPECIAL:
 		return pte_mkspecial(pfn_pte(pfn + i, prot));
 	case HK_RUN_PROTNONE:
