@@ -346,7 +346,6 @@ enum hk_run_kind {
 	HK_RUN_MIXED,
 	HK_RUN_NONE,
 	HK_RUN_ZERO,
-	HK_RUN_SPECIAL,
 	HK_RUN_PROTNONE,
 	HK_RUN_SWAPPED,
 	HK_RUN_MARKER,
@@ -412,14 +411,13 @@ static swp_entry_t hk_run_migration(int i, unsigned long pfn)
 		       make_writable_migration_entry(pfn);
 }
 
+/* Not special: in an ordinary mapping that is a bug, and reported as one. */
 static pte_t hk_run_odd(struct hk_runs *runs, enum hk_run_kind kind, int i,
-			unsigned long pfn, pgprot_t prot)
+			unsigned long pfn)
 {
 	switch (kind) {
 	case HK_RUN_ZERO:
 		return pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
-	case HK_RUN_SPECIAL:
-		return pte_mkspecial(pfn_pte(pfn + i, prot));
 	case HK_RUN_PROTNONE:
 		return pfn_pte(pfn + i, PAGE_NONE);
 	case HK_RUN_SWAPPED:
@@ -452,7 +450,7 @@ static pte_t hk_run_pte(struct hk_runs *runs, enum hk_run_kind kind, int i,
 	case HK_RUN_MIXED:
 		return hk_run_mix(runs, pfn_pte(pfn + i, prot));
 	default:
-		return hk_run_odd(runs, kind, i, pfn, prot);
+		return hk_run_odd(runs, kind, i, pfn);
 	}
 }
 
