@@ -61,6 +61,8 @@
 #define HMM_FAULT_TRIES		16
 /* Requests of ranges up to this many pages are kept on the stack */
 #define HMM_ASKS_ON_STACK	16
+/* Of huge pages, each that lies at such a multiple lets others run */
+#define HMM_RESCHED_MASK	(16 * PMD_SIZE - 1)
 /* Entries of a huge page that are written without a test between */
 #define HMM_COUNT_UP		64
 
@@ -1087,9 +1089,11 @@ static noinline int hmm_walk_unmet(struct hmm_walk *w,
  * make one. A fault on any of it can invalidate all of it (a huge page is
  * split or copied), so the walk resumes at its first page: @base.
  */
-static int hmm_walk_leaf(struct hmm_walk *w, struct vm_area_struct *vma,
-			 unsigned long addr, unsigned long end,
-			 unsigned long base, const struct hmm_leaf *leaf)
+static __always_inline int hmm_walk_leaf(struct hmm_walk *w,
+					 struct vm_area_struct *vma,
+					 unsigned long addr, unsigned long end,
+					 unsigned long base,
+					 const struct hmm_leaf *leaf)
 {
 	/* Who asks for less than all of them together is met as well */
 	if (unlikely(hmm_unmet(w->ask, leaf)))
@@ -1267,7 +1271,7 @@ static unsigned long hmm_walk_run(struct hmm_walk *w, pte_t *ptep,
 }
 
 /* Nothing is there, or only in swap: no two such entries need be the same. */
-static bool hmm_pte_empty(pte_t pte)
+static __always_inline bool hmm_pte_empty(pte_t pte)
 {
 	return pte_none(pte) ||
 	       (!pte_present(pte) && !non_swap_entry(pte_to_swp_entry(pte)));
@@ -1299,8 +1303,11 @@ static unsigned long hmm_walk_same(struct hmm_walk *w, pte_t *ptep,
 				   unsigned long end,
 				   const struct hmm_leaf *leaf)
 {
-	unsigned long n = hmm_count_same(ptep, pte, (end - addr) >> PAGE_SHIFT);
+	unsigned long n;
 
+	if (!w->asks && hmm_unmet(w->ask, leaf))
+		return 0;
+	n = hmm_count_same(ptep, pte, (end - addr) >> PAGE_SHIFT);
 	end = hmm_first_unmet(w, addr, addr + (n << PAGE_SHIFT), leaf);
 	n = (end - addr) >> PAGE_SHIFT;
 	memset64(w->out + hmm_index(w, addr), hmm_encode(&w->enc, leaf), n);
@@ -1495,6 +1502,16 @@ static int hmm_walk_huge_pmd(struct hmm_walk *w, struct vm_area_struct *vma,
 	return hmm_walk_leaf(w, vma, addr, end, addr & PMD_MASK, &leaf);
 }
 
+static noinline int hmm_walk_bad(struct hmm_walk *w,
+				 struct vm_area_struct *vma,
+				 unsigned long addr, unsigned long end)
+{
+	struct hmm_leaf bad = { .kind = HMM_LEAF_BROKEN,
+				.value = w->enc.error };
+
+	return hmm_walk_leaf(w, vma, addr, end, addr, &bad);
+}
+
 /*
  * Page tables are read without their locks: a change from here on either is
  * part of an invalidation, which collides, or makes an entry more usable than
@@ -1503,8 +1520,6 @@ static int hmm_walk_huge_pmd(struct hmm_walk *w, struct vm_area_struct *vma,
 static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 			  pmd_t *pmdp, unsigned long addr, unsigned long end)
 {
-	struct hmm_leaf bad = { .kind = HMM_LEAF_BROKEN,
-				.value = w->enc.error };
 	pte_t *ptep;
 	pmd_t pmd;
 	int ret;
@@ -1518,7 +1533,7 @@ static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 		    (!pmd_present(pmd) || pmd_leaf(pmd)))
 			return hmm_walk_huge_pmd(w, vma, addr, end, pmd);
 		if (pmd_bad(pmd))
-			return hmm_walk_leaf(w, vma, addr, end, addr, &bad);
+			return hmm_walk_bad(w, vma, addr, end);
 		/* Fails when the page table went away meanwhile: look again */
 		ptep = pte_offset_map(pmdp, addr);
 		if (ptep)
@@ -1532,9 +1547,12 @@ static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
 			struct mm_walk *walk)
 {
-	cond_resched();
-	if (fatal_signal_pending(current))
-		return -EINTR;
+	/* A huge page is done with sooner than a page table */
+	if (!(addr & HMM_RESCHED_MASK) || !pmd_leaf(pmdp_get_lockless(pmdp))) {
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
 	return hmm_walk_table(walk->private, walk->vma, pmdp, addr, end);
 }
 

@@ -418,7 +418,8 @@ static pte_t hk_run_odd(struct hk_runs *runs, enum hk_run_kind kind, int i,
 {
 	switch (kind) {
 	case HK_RUN_ZERO:
-		return pte_mkspecial(pfn_pte(page_to_pfn(ZERO_PAGE(0)), PAGE_READONLY));
+		return pte_mkspecial(pfn_pte(page_to_pfn(ZERO_PAGE(0)),
+					     PAGE_READONLY));
 	case HK_RUN_SPECIAL:
 		return pte_mkspecial(pfn_pte(pfn + i, prot));
 	case HK_RUN_PROTNONE:

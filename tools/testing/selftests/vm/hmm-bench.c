@@ -650,29 +650,28 @@ static void wall_row(const struct row *row)
 /* --------------------------------------------------------------------- load */
 
 #define LOAD_ROUNDS	500
-#define LOAD_TABLES	256
+#define LOAD_PAGES	(256 * 512UL)
+#define LOAD_RANGES	64
 #define LOAD_THREADS	4
 
 static atomic_bool load_stop;
 static atomic_ulong load_done;
 
 /*
- * Unmaps a page in each of many page tables at once: most of the thread's time
- * goes into invalidations, which the device's memory has no part in.
+ * Unmaps a page in each of many page tables at once: much of the thread's time
+ * goes into invalidations, which the device's fault has no part in.
  */
 static void *load(void *arg)
 {
-	size_t npages = LOAD_TABLES * 512, i;
-	char *addr = map_anon(npages);
+	size_t i, npages = LOAD_PAGES;
+	char *addr = arg;
 
-	(void)arg;
 	while (!atomic_load(&load_stop)) {
 		for (i = 0; i < npages; i += 512)
 			addr[i * PAGE] = 1;
 		advise(addr, npages, MADV_DONTNEED);
 		atomic_fetch_add(&load_done, 1);
 	}
-	drop(addr, npages);
 	return NULL;
 }
 
@@ -692,8 +691,9 @@ static double cycles_per_us(void)
 	return (__rdtsc() - begin) / us;
 }
 
+/* The device has ranges in what the first thread unmaps as well. */
 static void load_side(const char *side, enum hmm_bench_op op, char *addr,
-		      unsigned int threads)
+		      unsigned int threads, char *unmapped)
 {
 	struct hmm_bench_run run = {
 		.op = op,
@@ -701,6 +701,8 @@ static void load_side(const char *side, enum hmm_bench_op op, char *addr,
 		.npages = 16,
 		.rounds = LOAD_ROUNDS,
 		.ask = READ,
+		.others = LOAD_RANGES,
+		.others_addr = (uintptr_t)unmapped,
 	};
 	double us = cycles_per_us();
 
@@ -715,22 +717,26 @@ static void load_side(const char *side, enum hmm_bench_op op, char *addr,
 static void load_with(unsigned int threads)
 {
 	char *addr = make_contiguous(16);
+	char *unmapped = map_anon(LOAD_THREADS * LOAD_PAGES);
 	pthread_t ids[LOAD_THREADS];
 	unsigned int i;
 
 	atomic_store(&load_stop, false);
 	atomic_store(&load_done, 0);
 	for (i = 0; i < threads; i++)
-		if (pthread_create(&ids[i], NULL, load, NULL))
+		if (pthread_create(&ids[i], NULL, load,
+				   unmapped + i * LOAD_PAGES * PAGE))
 			errx(1, "pthread_create");
 	/* Not before each of them is at it. */
 	while (atomic_load(&load_done) < 2 * threads)
 		sched_yield();
-	load_side("ours", HMM_BENCH_MIRROR_DEVICE, addr, threads);
-	load_side("stock", HMM_BENCH_INTERVAL_DEVICE, addr, threads);
+	load_side("ours", HMM_BENCH_MIRROR_DEVICE, addr, threads, unmapped);
+	load_side("stock", HMM_BENCH_INTERVAL_DEVICE, addr, threads,
+		  unmapped);
 	atomic_store(&load_stop, true);
 	for (i = 0; i < threads; i++)
 		pthread_join(ids[i], NULL);
+	drop(unmapped, LOAD_THREADS * LOAD_PAGES);
 }
 
 /* --------------------------------------------------------------------- main */
