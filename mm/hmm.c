@@ -62,9 +62,9 @@
 /* Requests of ranges up to this many pages are kept on the stack */
 #define HMM_ASKS_ON_STACK	16
 /* Of huge pages, each that lies at such a multiple lets others run */
-#define HMM_RESCHED_MASK	(16 * PMD_SIZE - 1)
+#define HMM_RESCHED_MASK	(64 * PMD_SIZE - 1)
 /* Entries of a huge page that are written without a test between */
-#define HMM_COUNT_UP		64
+#define HMM_COUNT_UP		128
 
 /* The lowest bit of the pfn in a PTE; 0 where it is not in one piece: arm64 */
 #ifdef PFN_PTE_SHIFT
@@ -991,7 +991,7 @@ static void hmm_count_up(u64 *out, unsigned long n, u64 entry, u64 step)
 
 	/* Two instructions a page, as a huge page has many */
 	for (; n >= HMM_COUNT_UP; n -= HMM_COUNT_UP, out += HMM_COUNT_UP) {
-#pragma GCC unroll 64
+#pragma GCC unroll 128
 		for (i = 0; i < HMM_COUNT_UP; i++, entry += step)
 			out[i] = entry;
 	}
@@ -1005,13 +1005,13 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 *out = w->out + hmm_index(w, addr);
-	u64 entry = hmm_encode(&w->enc, leaf);
 
 	hmm_set_orders(w, addr, end, leaf->order);
 	if (leaf->kind >= HMM_LEAF_EMPTY)
-		memset64(out, entry, n);
+		memset64(out, leaf->value, n);
 	else
-		hmm_count_up(out, n, entry, 1ULL << w->enc.shift);
+		hmm_count_up(out, n, hmm_encode(&w->enc, leaf),
+			     1ULL << w->enc.shift);
 }
 
 /* The whole truth about who must be faulted. */
