@@ -40,7 +40,8 @@ count()
 	}
 	HMM_CPUS=counted guest count || return
 	awk -f "$HARNESS/bench/table.awk" -v tsv="$RESULTS/bench.tsv" \
-		file=rows "$RESULTS/rows" file=counts "$out"
+		file=rows "$RESULTS/rows" file=missed "$HARNESS/bench/missed" \
+		file=counts "$out"
 }
 
 wall()
