@@ -421,7 +421,8 @@ static void note_engine(struct demo *d, const char *did,
 {
 	snprintf(d->note, sizeof(d->note), "the engine %s at IOVA %#llx: %.36s",
 		 did, copy->iova, d->engine.start);
-	d->note[strcspn(d->note, "\n")] = '\0';
+	for (char *c = strchr(d->note, '\n'); c; c = strchr(c, '\n'))
+		*c = ' ';
 	d->pages = 1;
 }
 
