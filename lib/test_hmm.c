@@ -114,7 +114,7 @@ MODULE_PARM_DESC(spm_addr_dev1,
  * struct dmirror_slot - what the device knows of one page of its memory
  * @data: where a private page's data is
  * @context: whose request brought it here, see struct dmirror; 0 until it has
- *	arrived
+ *	arrived, and as soon as it has left. Changed with the page locked
  */
 struct dmirror_slot {
 	struct page	*data;
@@ -438,6 +438,26 @@ dmirror_select(const struct dmirror_device *device)
 }
 
 /*
+ * What has moved is no longer here, between the second and the third step. Who
+ * waits for the page's lock to move it as well will find that out.
+ */
+static void dmirror_left(struct dmirror_device *device,
+			 const unsigned long *src, unsigned long n)
+{
+	unsigned long flags, i;
+	struct page *page;
+
+	spin_lock_irqsave(&device->lock, flags);
+	for (i = 0; i < n; i++) {
+		page = migrate_pfn_to_page(src[i]);
+		if (page && dmirror_can_move(src[i]))
+			device->slots[page_to_pfn(page) -
+				      dmirror_first_pfn(device)].context = 0;
+	}
+	spin_unlock_irqrestore(&device->lock, flags);
+}
+
+/*
  * The CPU touches private memory. A page that refuses to move, because another
  * CPU does the same for instance, is left to the fault that comes next.
  */
@@ -463,6 +483,7 @@ static vm_fault_t dmirror_migrate_to_ram(struct vm_fault *vmf)
 	if (dmirror_can_move(src) && !dst)
 		ret = VM_FAULT_OOM;
 	migrate_vma_pages(&args);
+	dmirror_left(device, &src, 1);
 	migrate_vma_finalize(&args);
 	return ret;
 }
@@ -505,6 +526,18 @@ static unsigned long dmirror_next_run(struct dmirror_device *device,
 	return n;
 }
 
+/* With the page locked: has it come here, and not left again? */
+static bool dmirror_is_here(struct dmirror_device *device, unsigned long i)
+{
+	unsigned long flags;
+	bool here;
+
+	spin_lock_irqsave(&device->lock, flags);
+	here = dmirror_brought(device, 0, i);
+	spin_unlock_irqrestore(&device->lock, flags);
+	return here;
+}
+
 /*
  * Pages of device memory go home, whoever has them mapped. There must be room
  * for them: nothing else than the device has their data.
@@ -519,12 +552,14 @@ static void dmirror_evict_run(struct dmirror_device *device,
 
 	migrate_device_range(src, dmirror_first_pfn(device) + first, n);
 	for (i = 0; i < n; i++) {
-		if (!dmirror_can_move(src[i]))
+		if (!dmirror_can_move(src[i]) ||
+		    !dmirror_is_here(device, first + i))
 			continue;
 		to = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_NOFAIL);
 		dst[i] = dmirror_copy_home(src[i], to);
 	}
 	migrate_device_pages(src, dst, n);
+	dmirror_left(device, src, n);
 	migrate_device_finalize(src, dst, n);
 }
 
@@ -1182,6 +1217,8 @@ static int dmirror_migrate(struct dmirror *dmirror, struct migrate_vma *args,
 	migrate_vma_pages(args);
 	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM)
 		dmirror_arrived(dmirror, args);
+	else
+		dmirror_left(dmirror->device, args->src, args->npages);
 	*moved += dmirror_count_moved(args);
 	migrate_vma_finalize(args);
 	return fail ? -EAGAIN : 0;
