@@ -9,10 +9,11 @@ set -euo pipefail
 
 readonly SHOWN=5
 
+# What is not of the tree: our stamp, and what checkpatch keeps for itself.
 files()
 {
 	find "$1" \( -name __pycache__ -o -name .git \) -prune -o \
-		! -type d ! -name .laid \
+		! -type d ! -name .laid ! -name '.checkpatch-camelcase.*' \
 		-printf '%P\t%s\t%T@\t%m\t%l\n' | LC_ALL=C sort
 }
 
