@@ -183,18 +183,25 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 }
 
 /* -EAGAIN where the callback may say so; anything else it must not say. */
-static int hmm_call_mirror(struct hmm_mirror *mirror,
-			   const struct mmu_notifier_range *update)
+static noinline int hmm_sync_failed(const struct hmm_mirror *mirror,
+				    const struct mmu_notifier_range *update,
+				    int ret)
 {
 	bool blockable = mmu_notifier_range_blockable(update);
-	int ret;
 
-	ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
-	WARN_ONCE(ret && (blockable || ret != -EAGAIN),
+	WARN_ONCE(blockable || ret != -EAGAIN,
 		  "hmm: %pS returned %d in %sblockable context\n",
 		  mirror->ops->sync_cpu_device_pagetables, ret,
 		  blockable ? "" : "non-");
-	return ret && !blockable ? -EAGAIN : 0;
+	return blockable ? 0 : -EAGAIN;
+}
+
+static int hmm_call_mirror(struct hmm_mirror *mirror,
+			   const struct mmu_notifier_range *update)
+{
+	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
+
+	return likely(!ret) ? 0 : hmm_sync_failed(mirror, update, ret);
 }
 
 /*
