@@ -182,9 +182,7 @@ err_no_addrs:
 	return ret;
 }
 
-/*
- * Gives the requests back after an error in @ret, and lets go of them.
- */
+/* Gives the requests back after an error in @ret, and lets go of them. */
 static void hmm_dma_end(struct hmm_range *range, u64 *saved, long ret)
 {
 	if (ret < 0 && saved)
