@@ -77,6 +77,8 @@ static enum dma_data_direction hmm_dma_direction(bool write)
  * @flags: all flags, that is what of an entry is not its pfn
  * @shift: of the pfn
  * @step: from an entry to that of the next pfn
+ * @within: the bits of a pfn that say where in its block it is; a piece of a
+ *	scatterlist stays within a block
  * @values: the entries that have no pfn, whatever their flags say
  * @deceptive: there is one among @values whose flags say that it has one
  */
@@ -87,6 +89,7 @@ struct hmm_dma_code {
 	u64 flags;
 	unsigned int shift;
 	u64 step;
+	u64 within;
 	const u64 *values;
 	bool deceptive;
 };
@@ -206,23 +209,13 @@ static void hmm_dma_dirty(struct page *page, unsigned long n)
 	}
 }
 
-/*
- * @n entries from @i on, all of a kind and of pages that follow one another,
- * are unmapped: they go from both arrays.
- */
+/* Entry @i is unmapped: it goes from both arrays. */
 static void hmm_dma_forget(struct hmm_range *range,
 			   const struct hmm_dma_code *code, dma_addr_t *daddrs,
-			   unsigned long i, unsigned long n, bool dirty)
+			   unsigned long i)
 {
-	u64 entry = range->pfns[i];
-
-	if (dirty && hmm_dma_writable(code, entry))
-		hmm_dma_dirty(hmm_dma_page(code, entry), n);
-	/* Mostly few of them: cheaper than a call */
-	for (; n; n--, i++) {
-		range->pfns[i] = code->values[HMM_PFN_NONE];
-		daddrs[i] = 0;
-	}
+	range->pfns[i] = code->values[HMM_PFN_NONE];
+	daddrs[i] = 0;
 }
 
 /* ----------------------------------------------------------- page by page */
@@ -284,13 +277,16 @@ static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
 	long unmapped = 0;
 
 	for (i = 0; i < n; i++) {
-		bool write = hmm_dma_writable(&code, range->pfns[i]);
+		u64 entry = range->pfns[i];
+		bool write = hmm_dma_writable(&code, entry);
 
-		if (!daddrs[i] || !hmm_dma_mappable(&code, range->pfns[i]))
+		if (!daddrs[i] || !hmm_dma_mappable(&code, entry))
 			continue;
 		dma_unmap_page_attrs(device, daddrs[i], PAGE_SIZE,
 				     hmm_dma_direction(write), HMM_DMA_ATTRS);
-		hmm_dma_forget(range, &code, daddrs, i, 1, dirty);
+		if (dirty && write)
+			hmm_dma_dirty(hmm_dma_page(&code, entry), 1);
+		hmm_dma_forget(range, &code, daddrs, i);
 		unmapped++;
 	}
 	return unmapped;
@@ -383,71 +379,84 @@ EXPORT_SYMBOL(hmm_range_dma_unmap);
 /* --------------------------------------------------------- all in a batch */
 
 /*
- * How many entries from @i on, which can be mapped, can be one piece of a
- * scatterlist: same flags, next pfn, @max at most. A piece does not go on where
- * another sort of zone device memory could begin.
+ * A block is a power of two of pages, no longer than what @device says a piece
+ * may be, and not so long that it could hold two sorts of zone device memory.
  */
-static unsigned long hmm_dma_piece(const struct hmm_range *range,
-				   const struct hmm_dma_code *code,
-				   unsigned long i, unsigned long max)
+static void hmm_dma_set_block(struct hmm_dma_code *code, struct device *device)
 {
-	const u64 *pfns = range->pfns + i;
-	u64 entry = *pfns;
-	unsigned long n = 1;
+	unsigned int most = max(dma_get_max_seg_size(device) >> PAGE_SHIFT, 1U);
+	u64 block = rounddown_pow_of_two(min(most, HMM_DMA_ZONE_PAGES));
 
-	max = min3(max, hmm_dma_npages(range) - i,
-		   HMM_DMA_ZONE_PAGES -
-		   hmm_dma_pfn(code, entry) % HMM_DMA_ZONE_PAGES);
-	for (entry += code->step; n < max && pfns[n] == entry; n++)
-		entry += code->step;
-	return n;
+	code->within = (block - 1) << code->shift;
 }
 
-/* The longest piece that the device says it can take, in pages. */
-static unsigned long hmm_dma_max_piece(struct device *device)
+/*
+ * Does a piece begin with @entry, if @next is what would follow the entry
+ * before it? The end of a block ends it, and so do other flags.
+ */
+static bool hmm_dma_begins_piece(const struct hmm_dma_code *code, u64 entry,
+				 u64 next)
 {
-	return max(dma_get_max_seg_size(device) >> PAGE_SHIFT, 1U);
+	return entry != next || !(entry & code->within);
 }
 
 /* Counts the pieces of each direction in @nr, by hmm_dma_writable(). */
 static void hmm_dma_count_pieces(const struct hmm_range *range,
 				 const struct hmm_dma_code *code,
-				 unsigned long max, unsigned int *nr)
+				 unsigned int *nr)
 {
-	unsigned long i, n, end = hmm_dma_npages(range);
+	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
+	const u64 none = code->values[HMM_PFN_NONE];
+	u64 next = none;
 
-	for (i = 0; i < end; i += n) {
-		u64 entry = range->pfns[i];
+	for (; pfns < end; pfns++) {
+		u64 entry = *pfns;
 
-		n = 1;
-		if (!hmm_dma_mappable(code, entry))
+		if (!hmm_dma_mappable(code, entry)) {
+			next = none;
 			continue;
-		n = hmm_dma_piece(range, code, i, max);
-		nr[hmm_dma_writable(code, entry)]++;
+		}
+		if (hmm_dma_begins_piece(code, entry, next))
+			nr[hmm_dma_writable(code, entry)]++;
+		next = entry + code->step;
 	}
+}
+
+/* The piece that begins at @pfns: how many entries it is, @end at most. */
+static unsigned long hmm_dma_piece(const struct hmm_dma_code *code,
+				   const u64 *pfns, const u64 *end)
+{
+	const u64 *next = pfns;
+	u64 entry = *pfns;
+
+	do {
+		entry += code->step;
+		next++;
+	} while (next < end && hmm_dma_mappable(code, *next) &&
+		 !hmm_dma_begins_piece(code, *next, entry));
+	return next - pfns;
 }
 
 /* Puts the pieces of one direction in a list that has room for just them. */
 static int hmm_dma_list_pieces(const struct hmm_range *range,
 			       const struct hmm_dma_code *code,
-			       unsigned long max, struct scatterlist *sg,
-			       bool write)
+			       struct scatterlist *sg, bool write)
 {
-	unsigned long i, n, end = hmm_dma_npages(range);
+	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
+	unsigned long n;
 
-	for (i = 0; i < end; i += n) {
-		u64 entry = range->pfns[i];
+	for (; pfns < end; pfns += n) {
+		u64 entry = *pfns;
 		struct page *page;
 
 		n = 1;
-		if (!hmm_dma_mappable(code, entry))
-			continue;
-		n = hmm_dma_piece(range, code, i, max);
-		if (hmm_dma_writable(code, entry) != write)
+		if (!hmm_dma_mappable(code, entry) ||
+		    hmm_dma_writable(code, entry) != write)
 			continue;
 		page = hmm_dma_page(code, entry);
 		if (is_pci_p2pdma_page(page))
 			return -EREMOTEIO;
+		n = hmm_dma_piece(code, pfns, end);
 		sg_set_page(sg, page, n << PAGE_SHIFT, 0);
 		sg = sg_next(sg);
 	}
@@ -455,42 +464,9 @@ static int hmm_dma_list_pieces(const struct hmm_range *range,
 }
 
 /*
- * Where a walk over the entries of a mapped range is in its two lists, by
- * hmm_dma_writable(). The lists have the pieces in the order of the entries.
+ * What is left of the addresses of a list. They are in the order of its pages,
+ * in segments of the DMA API's own making.
  */
-struct hmm_dma_place {
-	struct scatterlist *piece[2];
-};
-
-static struct hmm_dma_place hmm_dma_first_place(struct hmm_dma_batch *batch)
-{
-	return (struct hmm_dma_place){
-		.piece = { batch->readable.sgl, batch->writable.sgl },
-	};
-}
-
-/* How many entries from @i on are one piece; 0 if @i is not mapped. */
-static unsigned long hmm_dma_next_piece(const struct hmm_range *range,
-					const struct hmm_dma_code *code,
-					struct hmm_dma_place *place,
-					unsigned long i)
-{
-	u64 entry = range->pfns[i];
-	struct scatterlist **piece;
-	unsigned long n;
-
-	if (!hmm_dma_mappable(code, entry))
-		return 0;
-	piece = &place->piece[hmm_dma_writable(code, entry)];
-	/* Who changes pfns while they are mapped gets no further */
-	if (WARN_ON_ONCE(!*piece))
-		return 0;
-	n = (*piece)->length >> PAGE_SHIFT;
-	*piece = sg_next(*piece);
-	return min(n, hmm_dma_npages(range) - i);
-}
-
-/* What is left of the addresses that the DMA API gave a list, in its order. */
 struct hmm_dma_addrs {
 	struct scatterlist *sg;
 	dma_addr_t addr;
@@ -505,22 +481,15 @@ static void hmm_dma_addrs_set(struct hmm_dma_addrs *addrs,
 	addrs->end = sg ? addrs->addr + sg_dma_len(sg) : 0;
 }
 
-/* The addresses come in segments of the DMA API's own making. */
-static void hmm_dma_take_addrs(struct hmm_dma_addrs *addrs, dma_addr_t *daddrs,
-			       unsigned long n)
+static dma_addr_t hmm_dma_next_addr(struct hmm_dma_addrs *addrs)
 {
-	dma_addr_t addr, end;
+	dma_addr_t addr;
 
-	while (n) {
-		if (addrs->addr == addrs->end)
-			hmm_dma_addrs_set(addrs, sg_next(addrs->sg));
-		addr = addrs->addr;
-		end = min(addrs->end, addr + n * PAGE_SIZE);
-		n -= (end - addr) >> PAGE_SHIFT;
-		for (; addr < end; addr += PAGE_SIZE)
-			*daddrs++ = addr;
-		addrs->addr = end;
-	}
+	if (addrs->addr == addrs->end)
+		hmm_dma_addrs_set(addrs, sg_next(addrs->sg));
+	addr = addrs->addr;
+	addrs->addr += PAGE_SIZE;
+	return addr;
 }
 
 /* Tells each page where it is on the bus; returns how many there are. */
@@ -528,20 +497,21 @@ static long hmm_dma_fill_addrs(const struct hmm_range *range,
 			       const struct hmm_dma_code *code,
 			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
 {
-	struct hmm_dma_place place = hmm_dma_first_place(batch);
-	unsigned long i, n, end = hmm_dma_npages(range);
+	unsigned long i, end = hmm_dma_npages(range);
 	struct hmm_dma_addrs addrs[2];
 	long mapped = 0;
 
 	hmm_dma_addrs_set(&addrs[false], batch->readable.sgl);
 	hmm_dma_addrs_set(&addrs[true], batch->writable.sgl);
-	for (i = 0; i < end; i += n ?: 1) {
-		bool write = hmm_dma_writable(code, range->pfns[i]);
+	for (i = 0; i < end; i++) {
+		u64 entry = range->pfns[i];
 
 		daddrs[i] = 0;
-		n = hmm_dma_next_piece(range, code, &place, i);
-		hmm_dma_take_addrs(&addrs[write], daddrs + i, n);
-		mapped += n;
+		if (!hmm_dma_mappable(code, entry))
+			continue;
+		daddrs[i] = hmm_dma_next_addr(
+				&addrs[hmm_dma_writable(code, entry)]);
+		mapped++;
 	}
 	return mapped;
 }
@@ -560,6 +530,31 @@ static void hmm_dma_unmap_lists(struct device *device,
 {
 	hmm_dma_unmap_list(device, &batch->readable, false);
 	hmm_dma_unmap_list(device, &batch->writable, true);
+}
+
+static void hmm_dma_dirty_list(struct sg_table *list)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_sg(list, sg, i)
+		hmm_dma_dirty(sg_page(sg), sg->length >> PAGE_SHIFT);
+}
+
+/* What was mapped goes from both arrays; returns how much it was. */
+static long hmm_dma_forget_all(struct hmm_range *range, dma_addr_t *daddrs)
+{
+	const struct hmm_dma_code code = hmm_dma_code(range);
+	unsigned long i, end = hmm_dma_npages(range);
+	long forgotten = 0;
+
+	for (i = 0; i < end; i++) {
+		if (!daddrs[i] || !hmm_dma_mappable(&code, range->pfns[i]))
+			continue;
+		hmm_dma_forget(range, &code, daddrs, i);
+		forgotten++;
+	}
+	return forgotten;
 }
 
 static void hmm_dma_free_lists(struct hmm_dma_batch *batch)
@@ -582,8 +577,7 @@ static int hmm_dma_map_list(const struct hmm_range *range,
 	ret = sg_alloc_table(list, nr, GFP_KERNEL);
 	if (ret)
 		goto err_no_list;
-	ret = hmm_dma_list_pieces(range, code, hmm_dma_max_piece(device),
-				  list->sgl, write);
+	ret = hmm_dma_list_pieces(range, code, list->sgl, write);
 	if (ret)
 		goto err_free_list;
 	ret = dma_map_sgtable(device, list, hmm_dma_direction(write),
@@ -605,7 +599,7 @@ static int hmm_dma_map_lists(const struct hmm_range *range,
 	unsigned int nr[2] = {};
 	int ret;
 
-	hmm_dma_count_pieces(range, code, hmm_dma_max_piece(device), nr);
+	hmm_dma_count_pieces(range, code, nr);
 	ret = hmm_dma_map_list(range, code, device, &batch->readable, false,
 			       nr[false]);
 	if (!ret)
@@ -652,6 +646,7 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 	if (ret < 0)
 		return ret;
 	code = hmm_dma_code(range);
+	hmm_dma_set_block(&code, device);
 	ret = hmm_dma_map_lists(range, &code, device, batch);
 	if (!ret && !hmm_range_valid(range))
 		ret = -EBUSY;
@@ -684,25 +679,16 @@ long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
 			       dma_addr_t *daddrs, struct hmm_dma_batch *batch,
 			       bool dirty)
 {
-	struct hmm_dma_place place;
-	struct hmm_dma_code code;
-	unsigned long i, n, end;
-	long unmapped = 0;
+	long unmapped;
 
 	if (!batch || !hmm_dma_arguments_ok(range, device, daddrs))
 		return -EINVAL;
 	if (!batch->readable.sgl && !batch->writable.sgl)
 		return 0;
 	hmm_dma_unmap_lists(device, batch);
-	place = hmm_dma_first_place(batch);
-	code = hmm_dma_code(range);
-	end = hmm_dma_npages(range);
-	for (i = 0; i < end; i += n ?: 1) {
-		n = hmm_dma_next_piece(range, &code, &place, i);
-		if (n)
-			hmm_dma_forget(range, &code, daddrs, i, n, dirty);
-		unmapped += n;
-	}
+	if (dirty)
+		hmm_dma_dirty_list(&batch->writable);
+	unmapped = hmm_dma_forget_all(range, daddrs);
 	hmm_dma_free_lists(batch);
 	return unmapped;
 }

@@ -832,7 +832,10 @@ static void missing_arguments_are_einval(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A piece of a list is as long as the device can take, and memory goes on. */
+/*
+ * A piece of a list is a power of two of pages, and no longer than the device
+ * can take; so is where it may end.
+ */
 static void pieces_are_cut_to_the_device(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
@@ -851,7 +854,7 @@ static void pieces_are_cut_to_the_device(struct kunit *test)
 	mmap_read_unlock(hk->mm);
 	hk_dma_expect_mapped(dma, map, HPAGE_PMD_NR);
 	KUNIT_EXPECT_EQ(test, map->batch.writable.orig_nents,
-			DIV_ROUND_UP(HPAGE_PMD_NR, 3));
+			HPAGE_PMD_NR / 2);
 	KUNIT_EXPECT_NULL(test, map->batch.readable.sgl);
 	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap_batch(range, dma->dev,
 							map->daddrs,
