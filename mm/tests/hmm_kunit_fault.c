@@ -568,24 +568,42 @@ static void hk_expect_written(struct kunit *test, struct hmm_range *range)
 	KUNIT_EXPECT_LE(test, atomic_read(&hk->dev->calls), npages + 16);
 }
 
-/* One call, which writes every second page, and asks nothing of the others. */
-static void hk_expect_every_second(struct kunit *test, struct hmm_range *range,
-				   u64 even)
+/*
+ * One call, which writes every second page, and asks nothing of the others, or
+ * to read them. Says what the CPU has, whatever the fault made of the others.
+ */
+static void hk_write_every_second(struct kunit *test, struct hmm_range *range,
+				  u64 even)
 {
 	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
+	u64 *pfns = kunit_kcalloc(test, npages, sizeof(*pfns), GFP_KERNEL);
 	unsigned long i, wrong = 0;
 
+	KUNIT_ASSERT_NOT_NULL(test, pfns);
 	hk_request_each(range);
 	for (i = 0; i < npages; i++)
 		range->pfns[i] = i & 1 ? HK_V | HK_W : even;
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), npages);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	memcpy(pfns, range->pfns, npages * sizeof(*pfns));
 	for (i = 0; i < npages; i++) {
 		u64 want = i & 1 ? HK_V | HK_W : HK_V;
 
-		wrong += (range->pfns[i] & (HK_V | HK_W)) != want;
+		wrong += (pfns[i] & want) != want;
 	}
 	KUNIT_EXPECT_EQ(test, wrong, 0);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
+			npages);
+	KUNIT_EXPECT_MEMEQ(test, pfns, range->pfns, npages * sizeof(*pfns));
+}
+
+/* The same; and nobody wrote to the others. */
+static void hk_expect_every_second(struct kunit *test, struct hmm_range *range,
+				   u64 even)
+{
+	hk_write_every_second(test, range, even);
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_W),
+			(range->end - range->start) / (2 * PAGE_SIZE));
 }
 
 #define HK_ZERO_PAGES	16384
@@ -723,16 +741,17 @@ static void write_to_part_of_the_huge_zero_page_is_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* A base may give all of a huge page where one page of it is written. */
 static void every_second_write_over_the_huge_zero_page(struct kunit *test)
 {
 	unsigned long addr = hk_huge_zero(test, 2) + 3 * PAGE_SIZE;
 	struct hmm_range *range = hk_range(test, addr, HPAGE_PMD_NR + 10);
 
-	hk_expect_every_second(test, range, 0);
+	hk_write_every_second(test, range, 0);
 	hmm_range_unregister(range);
 	addr = hk_huge_zero(test, 2);
 	range = hk_range(test, addr, 2 * HPAGE_PMD_NR);
-	hk_expect_every_second(test, range, HK_V);
+	hk_write_every_second(test, range, HK_V);
 	hmm_range_unregister(range);
 }
 

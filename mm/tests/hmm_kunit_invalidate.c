@@ -821,17 +821,22 @@ struct hk_discard {
 	bool stop;
 };
 
-/* Each round takes the page, and the next fault brings another. */
+/*
+ * Each round takes the page, and the next fault brings another. As a thread of
+ * the process, since madvise() has other locks for its own memory.
+ */
 static void hk_discard_fn(void *arg)
 {
 	struct hk_discard *discard = arg;
 
+	kthread_use_mm(discard->mm);
 	while (!READ_ONCE(discard->stop)) {
 		do_madvise(discard->mm, discard->addr, PAGE_SIZE,
 			   MADV_DONTNEED);
 		atomic_inc(&discard->rounds);
 		cond_resched();
 	}
+	kthread_unuse_mm(discard->mm);
 }
 
 /*

@@ -358,7 +358,7 @@ static int __init amd_init(void)
 {
 	int ret;
 
-	amd_wq = alloc_workqueue("hmm_compat_amdgpu", 0, 0);
+	amd_wq = alloc_workqueue("hmm_compat_amdgpu", WQ_UNBOUND, 0);
 	if (!amd_wq)
 		return -ENOMEM;
 	ret = compat_init("hmm_compat_amdgpu");
