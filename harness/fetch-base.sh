@@ -5,18 +5,15 @@
 #
 # Unpacks the source of Debian's linux-source-KERNEL in BASE/pristine and, when
 # all of it is there, writes its exact version to BASE/version. The package is
-# fetched as apt fetches it on this machine, from the same sources, but with
-# lists and archives in a directory of our own: neither root nor a change to
-# the machine is needed. KERNEL=mainline is the newest linux-source-7.x that
-# the archive's newer suites offer. KSRC=DIR takes that tree as it stands.
+# fetched with apt.sh. KERNEL=mainline is the newest linux-source-7.x that the
+# archive's newer suites offer. KSRC=DIR takes that tree as it stands.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
+. "${0%/*}/apt.sh"
 
-# What mainline is of, and where it may be: suites by what they are for, as
-# their code names change.
+# What mainline is of.
 readonly MAINLINE='linux-source-7[.][0-9]+'
-readonly NEWER_SUITES='testing unstable experimental'
 
 # The package, the source unpacked.
 readonly PACKAGE_MIB=200 UNPACKED_MIB=1800
@@ -47,52 +44,10 @@ finish()
 	mv -- "$base/version.new" "$base/version"
 }
 
-# newer_sources: the newer suites of the archive that this release is from, at
-# the address that the machine's own sources name.
-newer_sources()
-{
-	local release address suite
-
-	release=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
-	# shellcheck disable=SC2016 # apt's names, not the shell's
-	address=$(apt-get indextargets \
-		--format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
-		awk -v release="$release" \
-			'$1 == release && $2 == "main" { print $3; exit }')
-	[ -n "$address" ] ||
-		die "apt's sources have no main of $release, so there is nowhere" \
-		    "to look for newer kernels"
-	for suite in $NEWER_SUITES; do
-		printf 'deb %s %s main\n' "$address" "$suite"
-	done
-}
-
-# private_apt PROGRAM...: apt with a state of its own and this machine's
-# sources or, for mainline, newer ones.
-private_apt()
-{
-	local program=$1 state=$CACHE/apt sources=()
-	shift
-
-	if [ "$KERNEL" = mainline ]; then
-		state=$CACHE/apt-newer
-		sources=(-o Dir::Etc::SourceList="$state/sources.list"
-			-o Dir::Etc::SourceParts=/dev/null)
-	fi
-	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-	[ "$KERNEL" != mainline ] || newer_sources > "$state/sources.list"
-	"$program" -q -o Dir::State::Lists="$state/lists" \
-		-o Dir::Cache="$state/cache" "${sources[@]}" \
-		-o APT::Sandbox::User="$(id -un)" \
-		-o Acquire::Languages=none \
-		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false \
-		-o Acquire::Retries=2 "$@"
-}
-
 # newest: of the packages that can be had, the one with the highest version.
 newest()
 {
-	private_apt apt-cache pkgnames linux-source- |
+	private_apt "$suites" apt-cache pkgnames linux-source- |
 		grep -xE -- "$package" | sort -V | tail -n 1
 }
 
@@ -101,10 +56,10 @@ download()
 {
 	local name
 
-	private_apt apt-get update
+	private_apt "$suites" apt-get update
 	name=$(newest)
 	cd "$1"
-	private_apt apt-get download "$name"
+	private_apt "$suites" apt-get download "$name"
 }
 
 # whole DEB: is it what was once downloaded?
@@ -168,8 +123,8 @@ get_package()
 }
 
 # A regular expression for the package's name.
-package=linux-source-${KERNEL//./[.]}
-[ "$KERNEL" != mainline ] || package=$MAINLINE
+package=linux-source-${KERNEL//./[.]} suites=own
+[ "$KERNEL" != mainline ] || package=$MAINLINE suites=newer
 case $1 in
 --download) download "$2"; exit ;;
 --unpack) unpack "$2" "$3"; exit ;;

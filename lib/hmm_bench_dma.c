@@ -41,7 +41,7 @@ static struct pci_dev *bench_dma_find(void)
 
 static int bench_dma_setup(struct bench *b)
 {
-	struct bench_dma *dma = kzalloc(sizeof(*dma), GFP_KERNEL);
+	struct bench_dma *dma = kzalloc_obj(*dma);
 
 	if (!dma)
 		return -ENOMEM;

@@ -1737,7 +1737,7 @@ static int dmirror_open(struct inode *inode, struct file *file)
 	/* A kernel thread has no memory to mirror */
 	if (!mm)
 		return -EINVAL;
-	dmirror = kzalloc(sizeof(*dmirror), GFP_KERNEL);
+	dmirror = kzalloc_obj(*dmirror);
 	if (!dmirror)
 		return -ENOMEM;
 	/* The misc device has left itself there */

@@ -505,12 +505,13 @@ static long hmm_dma_fill_addrs(const struct hmm_range *range,
 	hmm_dma_addrs_set(&addrs[true], batch->writable.sgl);
 	for (i = 0; i < end; i++) {
 		u64 entry = range->pfns[i];
+		bool write;
 
 		daddrs[i] = 0;
 		if (!hmm_dma_mappable(code, entry))
 			continue;
-		daddrs[i] = hmm_dma_next_addr(
-				&addrs[hmm_dma_writable(code, entry)]);
+		write = hmm_dma_writable(code, entry);
+		daddrs[i] = hmm_dma_next_addr(&addrs[write]);
 		mapped++;
 	}
 	return mapped;

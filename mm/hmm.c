@@ -316,7 +316,7 @@ static struct mmu_notifier *hmm_alloc_end(struct mm_struct *mm)
 {
 	struct hmm *hmm;
 
-	hmm = kzalloc(sizeof(*hmm), GFP_KERNEL);
+	hmm = kzalloc_obj(*hmm);
 	if (!hmm)
 		return ERR_PTR(-ENOMEM);
 	spin_lock_init(&hmm->ranges_lock);

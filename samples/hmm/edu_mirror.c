@@ -459,7 +459,7 @@ static int edu_open(struct inode *inode, struct file *file)
 
 	if (!mm)
 		return -EINVAL;
-	ef = kzalloc(sizeof(*ef), GFP_KERNEL);
+	ef = kzalloc_obj(*ef);
 	if (!ef)
 		return -ENOMEM;
 	ef->edu = edu;
@@ -533,7 +533,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	struct edu *edu;
 	int ret;
 
-	edu = kzalloc(sizeof(*edu), GFP_KERNEL);
+	edu = kzalloc_obj(*edu);
 	if (!edu)
 		return -ENOMEM;
 	kref_init(&edu->ref);

@@ -137,7 +137,7 @@ static const struct hmm_mirror_ops amd_mirror_ops = {
 
 static struct amd_mn *amd_mn_new(struct mm_struct *mm)
 {
-	struct amd_mn *mn = kzalloc(sizeof(*mn), GFP_KERNEL);
+	struct amd_mn *mn = kzalloc_obj(*mn);
 	int ret;
 
 	if (!mn)
@@ -200,7 +200,7 @@ static void amd_mn_put(struct amd_mn *mn)
 static struct hmm_range *amd_range_new(struct amd_bo *bo, bool write)
 {
 	unsigned long n = (bo->file.end - bo->file.start) >> PAGE_SHIFT;
-	struct hmm_range *range = kzalloc(sizeof(*range), GFP_KERNEL);
+	struct hmm_range *range = kzalloc_obj(*range);
 
 	if (!range)
 		return NULL;

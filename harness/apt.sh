@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Sourced, after lib.sh, by what fetches packages without installing them: as
+# apt fetches them on this machine, but with lists and archives in $CACHE, so
+# that neither root nor a change to the machine is needed.
+
+# Suites by what they are for, as their code names change.
+readonly NEWER_SUITES='testing unstable experimental'
+
+# newer_sources: the newer suites of the archive that this release is from, at
+# the address that the machine's own sources name.
+newer_sources()
+{
+	local release address suite
+
+	release=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
+	# shellcheck disable=SC2016 # apt's names, not the shell's
+	address=$(apt-get indextargets \
+		--format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
+		awk -v release="$release" \
+			'$1 == release && $2 == "main" { print $3; exit }')
+	[ -n "$address" ] ||
+		die "apt's sources have no main of $release, so there is nowhere" \
+		    "to look for newer packages"
+	for suite in $NEWER_SUITES; do
+		printf 'deb %s %s main\n' "$address" "$suite"
+	done
+}
+
+# private_apt own|newer PROGRAM...: one of apt's programs, with this machine's
+# sources or the newer suites.
+private_apt()
+{
+	local suites=$1 program=$2 state=$CACHE/apt sources=()
+	shift 2
+
+	if [ "$suites" = newer ]; then
+		state=$CACHE/apt-newer
+		sources=(-o Dir::Etc::SourceList="$state/sources.list"
+			-o Dir::Etc::SourceParts=/dev/null)
+	fi
+	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	[ "$suites" != newer ] || newer_sources > "$state/sources.list"
+	"$program" -q -o Dir::State::Lists="$state/lists" \
+		-o Dir::Cache="$state/cache" "${sources[@]}" \
+		-o APT::Sandbox::User="$(id -un)" \
+		-o Acquire::Languages=none \
+		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false \
+		-o Acquire::Retries=2 "$@"
+}
