@@ -282,7 +282,8 @@ static void hmm_release_mirror(struct hmm_mirror *mirror)
 
 /*
  * The last user of the mm is gone, its pages go next and nobody will be told.
- * No fault is under way: each holds mm_users.
+ * No fault is under way that could bring one, each of them holds mm_users; and
+ * what hmm_fault_peek() finds is no longer valid from here on.
  */
 static void hmm_release(struct mmu_notifier *subscription,
 			struct mm_struct *mm)
@@ -553,11 +554,11 @@ EXPORT_SYMBOL(hmm_mirror_unregister);
 /* Bits of an entry that hold a pfn; 0 if they don't fit into an entry. */
 static u64 hmm_pfn_field(const struct hmm_range *range)
 {
-	unsigned int bits = HMM_PHYSMEM_BITS - PAGE_SHIFT;
+	const unsigned int bits = HMM_PHYSMEM_BITS - PAGE_SHIFT;
 
-	if (range->pfn_shift + bits > 64)
+	if (range->pfn_shift > 64 - bits)
 		return 0;
-	return GENMASK_ULL(range->pfn_shift + bits - 1, range->pfn_shift);
+	return GENMASK_ULL(bits - 1, 0) << range->pfn_shift;
 }
 
 /*
@@ -574,7 +575,7 @@ static bool hmm_encoding_collides(const struct hmm_range *range)
 	const u64 *values = range->values;
 	int i;
 
-	if (!pfn || hweight64(valid) != 1)
+	if (!pfn || !is_power_of_2(valid))
 		return true;
 	if (valid & write || valid & private || write & private ||
 	    pfn & (valid | write | private))
@@ -582,6 +583,9 @@ static bool hmm_encoding_collides(const struct hmm_range *range)
 	if (values[HMM_PFN_NONE] == values[HMM_PFN_ERROR] ||
 	    values[HMM_PFN_NONE] == values[HMM_PFN_SPECIAL])
 		return true;
+	if (likely(!((values[HMM_PFN_NONE] | values[HMM_PFN_ERROR] |
+		      values[HMM_PFN_SPECIAL]) & valid)))
+		return false;
 	for (i = 0; i < HMM_PFN_VALUE_MAX; i++)
 		if (values[i] & valid && !(values[i] & ~all))
 			return true;
@@ -767,6 +771,8 @@ EXPORT_SYMBOL(hmm_range_wait_until_valid);
 
 /* ------------------------------------------------------------------ cursor */
 
+/* A fault sleeps, so these are called with interrupts on. */
+
 /*
  * A fault begins: nothing of the range has been read, and the walk of all of it
  * begins as in hmm_cursor_advance(). @owner becomes that of the mirror, which
@@ -775,10 +781,9 @@ EXPORT_SYMBOL(hmm_range_wait_until_valid);
 static int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range,
 			    void **owner)
 {
-	unsigned long flags;
 	int ret = 0;
 
-	spin_lock_irqsave(&hmm->ranges_lock, flags);
+	spin_lock_irq(&hmm->ranges_lock);
 	range->collided = false;
 	range->cursor = range->start;
 	if (!range->mirror) {
@@ -789,7 +794,7 @@ static int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range,
 		*owner = range->mirror->dev_private_owner;
 		range->cursor = range->end;
 	}
-	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	spin_unlock_irq(&hmm->ranges_lock);
 	return ret;
 }
 
@@ -800,15 +805,14 @@ static int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range,
 static int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 			      unsigned long from)
 {
-	unsigned long flags;
 	int ret = -EBUSY;
 
-	spin_lock_irqsave(&hmm->ranges_lock, flags);
+	spin_lock_irq(&hmm->ranges_lock);
 	if (!range->collided && !hmm_busy(hmm, from, range->end)) {
 		range->cursor = range->end;
 		ret = 0;
 	}
-	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	spin_unlock_irq(&hmm->ranges_lock);
 	return ret;
 }
 
@@ -819,23 +823,20 @@ static int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 static void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 			       unsigned long to)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&hmm->ranges_lock, flags);
+	spin_lock_irq(&hmm->ranges_lock);
 	range->cursor = to;
-	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	spin_unlock_irq(&hmm->ranges_lock);
 }
 
 /* The walk reached the end: is what it read still so? */
 static int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range)
 {
-	unsigned long flags;
 	bool valid;
 
-	spin_lock_irqsave(&hmm->ranges_lock, flags);
+	spin_lock_irq(&hmm->ranges_lock);
 	valid = !range->collided && range->mirror && !hmm->dead;
 	WRITE_ONCE(range->valid, valid);
-	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	spin_unlock_irq(&hmm->ranges_lock);
 	return valid ? 0 : -EBUSY;
 }
 
@@ -1671,10 +1672,22 @@ static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pudp, addr);
 }
 
+/* The mapping of @addr, if a page table is all that can be said of it. */
+static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
+					   unsigned long addr)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+
+	if (!vma || !(vma->vm_flags & VM_READ) || is_vm_hugetlb_page(vma) ||
+	    hmm_vma_special(vma))
+		return NULL;
+	return vma;
+}
+
 /*
- * Walks [from, end). What lies in one mapping and under one PMD, as a page
- * does, is found without the callbacks: the way there costs more than a page.
- * The mmap lock keeps the tables above PTEs in place.
+ * Walks [from, end). What lies in one mapping and under one PMD is found
+ * without the callbacks: the way there costs more than a few pages. The mmap
+ * lock keeps the tables above PTEs in place.
  */
 static int hmm_walk(struct hmm_walk *w, struct mm_struct *mm,
 		    unsigned long from)
@@ -1684,9 +1697,8 @@ static int hmm_walk(struct hmm_walk *w, struct mm_struct *mm,
 
 	if ((from ^ (w->end - 1)) & PMD_MASK)
 		goto far;
-	vma = vma_lookup(mm, from);
-	if (!vma || vma->vm_end < w->end || !(vma->vm_flags & VM_READ) ||
-	    is_vm_hugetlb_page(vma) || hmm_vma_special(vma))
+	vma = hmm_find_vma(mm, from);
+	if (!vma || vma->vm_end < w->end)
 		goto far;
 	pmdp = hmm_find_pmd(mm, from);
 	if (pmdp)
@@ -1874,7 +1886,8 @@ static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
 			   unsigned int flags, u8 *orders)
 {
 	struct mm_struct *mm = hmm->mmu_notifier.mm;
-	struct hmm_walk w;
+	/* Set by hmm_walk_init() and hmm_stop(), so it need not be zeroed too */
+	struct hmm_walk w __uninitialized;
 	int ret;
 
 	hmm_walk_init(&w, range, flags, orders);
@@ -1892,6 +1905,70 @@ static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
 		hmm_blame(&w, ret);
 	/* Not mmput(): exit_mmap() would take the mmap lock the caller holds */
 	mmput_async(mm);
+	return ret;
+}
+
+/* The entry of @addr in its page table; none if there is no such table. */
+static pte_t hmm_peek_pte(struct mm_struct *mm, unsigned long addr)
+{
+	pte_t pte = __pte(0);
+	pmd_t *pmdp;
+	pte_t *ptep;
+
+	if (!hmm_find_vma(mm, addr))
+		return pte;
+	pmdp = hmm_find_pmd(mm, addr);
+	if (!pmdp || pmd_bad(pmdp_get_lockless(pmdp)))
+		return pte;
+	ptep = pte_offset_map(pmdp, addr);
+	if (ptep) {
+		pte = ptep_get_lockless(ptep);
+		pte_unmap(ptep);
+	}
+	return pte;
+}
+
+/*
+ * A device's page fault is mostly of one page, which mostly is there: that is
+ * told without a walk and its state. Does what the walk would do with a plain
+ * entry that meets the request, and leaves all else to it. The cursor is used
+ * in the same way. The address space may lose its last user meanwhile: no page
+ * table goes away before the mmap lock is ours no more, and hmm_release() makes
+ * the range invalid like any other.
+ *
+ * Return: HMM_WALK_MISS if a walk must tell; else as hmm_fault_range().
+ */
+static int hmm_fault_peek(struct hmm *hmm, struct hmm_range *range,
+			  unsigned int flags)
+{
+	struct mm_struct *mm = hmm->mmu_notifier.mm;
+	const u64 asked = *range->pfns;
+	const u64 request = (asked & range->pfn_flags_mask) |
+			    range->default_flags;
+	const u64 *bits = range->flags;
+	void *owner;
+	u64 entry;
+	pte_t pte;
+	int ret;
+
+	if (!atomic_read(&mm->mm_users) || fatal_signal_pending(current))
+		return HMM_WALK_MISS;
+	ret = hmm_cursor_start(hmm, range, &owner);
+	if (ret)
+		return ret;
+	pte = hmm_peek_pte(mm, range->start);
+	if (!hmm_pte_plain(pte))
+		return HMM_WALK_MISS;
+	entry = ((u64)pte_pfn(pte) << range->pfn_shift) | bits[HMM_PFN_VALID];
+	if (pte_write(pte))
+		entry |= bits[HMM_PFN_WRITE];
+	else if (!(flags & HMM_FAULT_SNAPSHOT) &&
+		 request & bits[HMM_PFN_VALID] && request & bits[HMM_PFN_WRITE])
+		return HMM_WALK_MISS;
+	*range->pfns = entry;
+	ret = hmm_cursor_settle(hmm, range);
+	if (ret)
+		*range->pfns = asked;
 	return ret;
 }
 
@@ -1945,7 +2022,11 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 		lockdep_assert_held_read(&mm->mmap_lock);
 	hmm_may_wait();
 
-	ret = hmm_fault_range(hmm, range, flags, orders);
+	ret = HMM_WALK_MISS;
+	if (range->end - range->start == PAGE_SIZE && !orders)
+		ret = hmm_fault_peek(hmm, range, flags);
+	if (ret == HMM_WALK_MISS)
+		ret = hmm_fault_range(hmm, range, flags, orders);
 	return ret ?: (range->end - range->start) >> PAGE_SHIFT;
 }
 EXPORT_SYMBOL(hmm_range_fault_orders);

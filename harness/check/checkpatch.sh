@@ -13,6 +13,8 @@ set -euo pipefail
 readonly PROGRAMS=VOLATILE,CAMELCASE,MACRO_ARG_REUSE,BIT_MACRO
 readonly IGNORE=MISSING_SIGN_OFF,FILE_PATH_CHANGES,EMBEDDED_FILENAME
 
+# What checkpatch keeps in the tree is no part of what was tested.
+trap 'rm -f -- "$TREE"/.checkpatch-camelcase.*' EXIT
 # Beside a .git checkpatch would ask a script for licences that wants more.
 cd "$TREE"
 for patch in "$BASE"/series/*.patch; do
