@@ -57,6 +57,8 @@
 #include <linux/slab.h>
 #include <linux/swapops.h>
 
+#include "hmm-stubs.h"
+
 /* Rounds of faulting after which an address that is still unmet is given up */
 #define HMM_FAULT_TRIES		16
 /* Requests of ranges up to this many pages are kept on the stack */
@@ -829,9 +831,11 @@ static void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 }
 
 /* The walk reached the end: is what it read still so? */
-static int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range)
+VISIBLE_IF_KUNIT int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range)
 {
 	bool valid;
+
+	KUNIT_STATIC_STUB_REDIRECT(hmm_cursor_settle, hmm, range);
 
 	spin_lock_irq(&hmm->ranges_lock);
 	valid = !range->collided && range->mirror && !hmm->dead;

@@ -8,6 +8,7 @@
  * only what overlaps is touched, marked before called.
  */
 #include <kunit/test.h>
+#include <kunit/test-bug.h>
 #include <linux/hmm.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
@@ -17,6 +18,7 @@
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
 
+#include "../hmm-stubs.h"
 #include "hmm_kunit.h"
 
 /* -------------------------------------------------------- never stale (P1) */
@@ -947,6 +949,40 @@ static void invalidation_during_the_walk_collides(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* All has been read and is about to be believed: once. */
+static int hk_settle_late(struct hmm *hmm, struct hmm_range *range)
+{
+	struct kunit *test = kunit_get_current_test();
+
+	kunit_deactivate_static_stub(test, hmm_cursor_settle);
+	hk_invalidate(test, range->end - PAGE_SIZE, range->end);
+	return hmm_cursor_settle(hmm, range);
+}
+
+/* One page is told without a walk; what is asked comes back all the same. */
+static void invalidation_after_the_walk_collides(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 2), npages;
+
+	hk_write(test, addr, 2);
+	for (npages = 1; npages <= 2; npages++) {
+		struct hmm_range *range = hk_range(test, addr, npages);
+
+		hk_request_each(range);
+		range->pfns[0] = HK_V;
+		kunit_activate_static_stub(test, hmm_cursor_settle,
+					   hk_settle_late);
+		KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+		KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+		KUNIT_EXPECT_EQ(test, range->pfns[0], HK_V);
+		KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), npages);
+		KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+		KUNIT_EXPECT_EQ(test, range->pfns[0],
+				hk_entry(hk_pfn(test, addr), HK_V | HK_W));
+		hmm_range_unregister(range);
+	}
+}
+
 /* A range that goes takes its waiters with it. */
 static void waiter_wakes_when_its_range_goes(struct kunit *test)
 {
@@ -1149,6 +1185,7 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(ranges_come_and_go_under_invalidations),
 	KUNIT_CASE(valid_entry_is_what_the_cpu_has),
 	KUNIT_CASE(invalidation_during_the_walk_collides),
+	KUNIT_CASE(invalidation_after_the_walk_collides),
 	KUNIT_CASE(waiter_wakes_when_its_range_goes),
 	KUNIT_CASE(range_of_a_dead_mm_is_good_for_nothing),
 	KUNIT_CASE(invalidation_touches_only_what_it_overlaps),
