@@ -15,6 +15,7 @@
  * operations that need something else set up, is a struct bench_family, and a
  * file of its own, as hmm_bench_dma.c is.
  */
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/hmm.h>
 #include <linux/hmm-interval.h>
@@ -252,6 +253,21 @@ static int bench_mirror_take(struct bench *b)
 	ret = bench_mirror_fault(b);
 	hmm_range_unregister(&b->mirrors[0].range);
 	return ret;
+}
+
+/*
+ * A device faults when it likes. Were the next fault made at once, most would
+ * come in a pause of the load, of which the one before had waited for the start.
+ */
+static void bench_device_pause(void)
+{
+	usleep_range(300, 700);
+}
+
+static int bench_mirror_idle(struct bench *b)
+{
+	bench_device_pause();
+	return bench_mirror_drop(b);
 }
 
 /* What a driver does for a page fault of its device. */
@@ -502,6 +518,12 @@ static int bench_interval_take(struct bench *b)
 	return ret;
 }
 
+static int bench_interval_idle(struct bench *b)
+{
+	bench_device_pause();
+	return bench_interval_drop(b);
+}
+
 static int bench_interval_device(struct bench *b)
 {
 	struct bench_interval *dev = &b->intervals[0];
@@ -731,11 +753,11 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 	},
 	[HMM_BENCH_MIRROR_DEVICE] = {
 		&bench_mirror_family, BENCH_UNLOCKED,
-		bench_mirror_drop, bench_mirror_device,
+		bench_mirror_idle, bench_mirror_device,
 	},
 	[HMM_BENCH_INTERVAL_DEVICE] = {
 		&bench_interval_family, BENCH_UNLOCKED,
-		bench_interval_drop, bench_interval_device,
+		bench_interval_idle, bench_interval_device,
 	},
 
 	[HMM_BENCH_MIRROR_RANGE_REGISTER] = {
