@@ -57,6 +57,9 @@
 #include <linux/slab.h>
 #include <linux/swapops.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/hmm.h>
+
 #include "hmm-stubs.h"
 
 /* Rounds of faulting after which an address that is still unmet is given up */
@@ -178,6 +181,7 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 		range = container_of(node, struct hmm_range, node);
 		if (max(start, range->start) >= range->cursor)
 			continue;
+		trace_hmm_range_hit(hmm->mmu_notifier.mm, range);
 		range->collided = true;
 		/* Pairs with hmm_range_valid(), through the driver's lock */
 		WRITE_ONCE(range->valid, false);
@@ -242,6 +246,7 @@ static int hmm_invalidate_start(struct mmu_notifier *subscription,
 	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
 	unsigned long flags;
 
+	trace_hmm_invalidate_start(update);
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
 	hmm_inflight_add(hmm, update);
 	hmm_mark_ranges(hmm, update->start, update->end);
@@ -260,6 +265,7 @@ static void hmm_invalidate_end(struct mmu_notifier *subscription,
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
 	hmm_inflight_del(hmm, update);
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	trace_hmm_invalidate_end(update);
 
 	/* The barrier in it pairs with prepare_to_wait() of the waiter */
 	if (wq_has_sleeper(&hmm->wq))
@@ -2031,6 +2037,7 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 		ret = hmm_fault_peek(hmm, range, flags);
 	if (ret == HMM_WALK_MISS)
 		ret = hmm_fault_range(hmm, range, flags, orders);
+	trace_hmm_range_fault(mm, range, flags, ret);
 	return ret ?: (range->end - range->start) >> PAGE_SHIFT;
 }
 EXPORT_SYMBOL(hmm_range_fault_orders);

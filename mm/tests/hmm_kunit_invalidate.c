@@ -17,6 +17,7 @@
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
+#include <trace/events/hmm.h>
 
 #include "../hmm-stubs.h"
 #include "hmm_kunit.h"
@@ -1020,6 +1021,121 @@ static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, hk->dev->mirror.hmm);
 }
 
+/* ------------------------------------------------------------- tracepoints */
+
+/* What the tracepoints told of @mm, in how many events. */
+struct hk_told {
+	struct mm_struct *mm;
+	struct mmu_notifier_range update;
+	unsigned long hit;
+	int starts;
+	int ends;
+	int hits;
+	int faults;
+	int ret;
+};
+
+static void hk_told_start(void *data, const struct mmu_notifier_range *update)
+{
+	struct hk_told *told = data;
+
+	if (update->mm != told->mm)
+		return;
+	told->update = *update;
+	told->starts++;
+}
+
+static void hk_told_end(void *data, const struct mmu_notifier_range *update)
+{
+	struct hk_told *told = data;
+
+	told->ends += update->mm == told->mm;
+}
+
+static void hk_told_hit(void *data, const struct mm_struct *mm,
+			const struct hmm_range *range)
+{
+	struct hk_told *told = data;
+
+	if (mm != told->mm)
+		return;
+	told->hit = range->start;
+	told->hits++;
+}
+
+static void hk_told_fault(void *data, const struct mm_struct *mm,
+			  const struct hmm_range *range, unsigned int flags,
+			  int ret)
+{
+	struct hk_told *told = data;
+
+	if (mm != told->mm)
+		return;
+	told->ret = ret;
+	told->faults++;
+}
+
+static void hk_told_off(void *told)
+{
+	unregister_trace_hmm_invalidate_start(hk_told_start, told);
+	unregister_trace_hmm_invalidate_end(hk_told_end, told);
+	unregister_trace_hmm_range_hit(hk_told_hit, told);
+	unregister_trace_hmm_range_fault(hk_told_fault, told);
+	tracepoint_synchronize_unregister();
+}
+
+static void hk_told_on(struct kunit *test, struct hk_told *told)
+{
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		kunit_skip(test, "no tracepoints in this kernel");
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, hk_told_off,
+							told), 0);
+	KUNIT_ASSERT_EQ(test, register_trace_hmm_invalidate_start(hk_told_start,
+								  told), 0);
+	KUNIT_ASSERT_EQ(test, register_trace_hmm_invalidate_end(hk_told_end,
+								told), 0);
+	KUNIT_ASSERT_EQ(test, register_trace_hmm_range_hit(hk_told_hit, told),
+			0);
+	KUNIT_ASSERT_EQ(test, register_trace_hmm_range_fault(hk_told_fault,
+							     told), 0);
+}
+
+static void tracepoints_tell_why_a_fault_is_made_again(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_told *told = kunit_kzalloc(test, sizeof(*told), GFP_KERNEL);
+	unsigned long addr = hk_anon(test, 8);
+	struct hmm_range *range, *other;
+	struct hk_inval *inval;
+
+	KUNIT_ASSERT_NOT_NULL(test, told);
+	told->mm = hk->mm;
+	hk_told_on(test, told);
+	hk_write(test, addr, 8);
+	range = hk_range(test, addr, 1);
+	other = hk_range(test, addr + 4 * PAGE_SIZE, 1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, other, 0), 1);
+	KUNIT_EXPECT_EQ(test, told->faults, 2);
+	KUNIT_EXPECT_EQ(test, told->ret, 0);
+
+	inval = hk_start(test, addr, addr + 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, told->starts, 1);
+	KUNIT_EXPECT_EQ(test, told->update.start, addr);
+	KUNIT_EXPECT_EQ(test, told->update.end, addr + 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, told->update.event, MMU_NOTIFY_CLEAR);
+	KUNIT_EXPECT_EQ(test, told->hits, 1);
+	KUNIT_EXPECT_EQ(test, told->hit, addr);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
+	KUNIT_EXPECT_EQ(test, told->ret, -EBUSY);
+	KUNIT_EXPECT_EQ(test, told->ends, 0);
+	hk_end(inval);
+	KUNIT_EXPECT_EQ(test, told->ends, 1);
+	KUNIT_EXPECT_EQ(test, told->faults, 3);
+	hmm_range_unregister(other);
+	hmm_range_unregister(range);
+}
+
 /* ----------------------------------------- only what overlaps is touched (P5) */
 
 #define HK_MANY		1000
@@ -1188,6 +1304,7 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(invalidation_after_the_walk_collides),
 	KUNIT_CASE(waiter_wakes_when_its_range_goes),
 	KUNIT_CASE(range_of_a_dead_mm_is_good_for_nothing),
+	KUNIT_CASE(tracepoints_tell_why_a_fault_is_made_again),
 	KUNIT_CASE(invalidation_touches_only_what_it_overlaps),
 	KUNIT_CASE(ranges_of_the_same_addresses_are_all_marked),
 	KUNIT_CASE(range_is_marked_before_the_mirror_is_called),

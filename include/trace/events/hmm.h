@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What HMM mirrors do: which invalidations they hear of, which ranges those
+ * hit, and what came of faults and waits. Enough to tell why a device's fault
+ * had to be made again.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM hmm
+
+#if !defined(_TRACE_HMM_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_HMM_H
+
+#include <linux/hmm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/tracepoint.h>
+
+#define HMM_TRACE_EVENTS				\
+	EM(MMU_NOTIFY_UNMAP,		"unmap")	\
+	EM(MMU_NOTIFY_CLEAR,		"clear")	\
+	EM(MMU_NOTIFY_PROTECTION_VMA,	"protect vma")	\
+	EM(MMU_NOTIFY_PROTECTION_PAGE,	"protect page")	\
+	EM(MMU_NOTIFY_SOFT_DIRTY,	"soft dirty")	\
+	EM(MMU_NOTIFY_RELEASE,		"release")	\
+	EM(MMU_NOTIFY_MIGRATE,		"migrate")	\
+	EMe(MMU_NOTIFY_EXCLUSIVE,	"exclusive")
+
+/* Programs that read traces know numbers of an enum only if they are told. */
+#undef EM
+#undef EMe
+#define EM(value, name)		TRACE_DEFINE_ENUM(value);
+#define EMe(value, name)	TRACE_DEFINE_ENUM(value);
+
+HMM_TRACE_EVENTS
+
+#undef EM
+#undef EMe
+#define EM(value, name)		{ value, name },
+#define EMe(value, name)	{ value, name }
+
+DECLARE_EVENT_CLASS(hmm_update,
+
+	TP_PROTO(const struct mmu_notifier_range *update),
+
+	TP_ARGS(update),
+
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(int,		event)
+		__field(bool,		blockable)
+	),
+
+	TP_fast_assign(
+		__entry->mm		= update->mm;
+		__entry->start		= update->start;
+		__entry->end		= update->end;
+		__entry->event		= update->event;
+		__entry->blockable	= mmu_notifier_range_blockable(update);
+	),
+
+	TP_printk("mm=%p [0x%lx, 0x%lx) %s%s", __entry->mm, __entry->start,
+		  __entry->end,
+		  __print_symbolic(__entry->event, HMM_TRACE_EVENTS),
+		  __entry->blockable ? "" : ", may not block")
+);
+
+DEFINE_EVENT(hmm_update, hmm_invalidate_start,
+
+	TP_PROTO(const struct mmu_notifier_range *update),
+
+	TP_ARGS(update)
+);
+
+DEFINE_EVENT(hmm_update, hmm_invalidate_end,
+
+	TP_PROTO(const struct mmu_notifier_range *update),
+
+	TP_ARGS(update)
+);
+
+/* A range that was read, or is being read, is not to be trusted any more. */
+TRACE_EVENT(hmm_range_hit,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range),
+
+	TP_ARGS(mm, range),
+
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(bool,		valid)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= (void *)mm;
+		__entry->start	= range->start;
+		__entry->end	= range->end;
+		__entry->valid	= range->valid;
+	),
+
+	TP_printk("mm=%p [0x%lx, 0x%lx) was %s", __entry->mm, __entry->start,
+		  __entry->end, __entry->valid ? "valid" : "not valid")
+);
+
+/* @ret is 0 where all of the range was read, else what hmm_range_fault() says. */
+TRACE_EVENT(hmm_range_fault,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range,
+		 unsigned int flags, int ret),
+
+	TP_ARGS(mm, range, flags, ret),
+
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(unsigned int,	flags)
+		__field(int,		ret)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= (void *)mm;
+		__entry->start	= range->start;
+		__entry->end	= range->end;
+		__entry->flags	= flags;
+		__entry->ret	= ret;
+	),
+
+	TP_printk("mm=%p [0x%lx, 0x%lx) %s: %d", __entry->mm, __entry->start,
+		  __entry->end,
+		  __print_flags(__entry->flags, "|",
+				{ HMM_FAULT_ALLOW_RETRY, "allow retry" },
+				{ HMM_FAULT_SNAPSHOT, "snapshot" }),
+		  __entry->ret)
+);
+
+#endif /* _TRACE_HMM_H */
+
+/* This part must be outside protection */
+#include <trace/define_trace.h>
