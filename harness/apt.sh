@@ -31,7 +31,7 @@ newer_sources()
 # sources or the newer suites.
 private_apt()
 {
-	local suites=$1 program=$2 state=$CACHE/apt sources=()
+	local suites=$1 program=$2 state=$CACHE/apt sources=() apt_lock
 	shift 2
 
 	if [ "$suites" = newer ]; then
@@ -40,6 +40,9 @@ private_apt()
 			-o Dir::Etc::SourceParts=/dev/null)
 	fi
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	# Checkouts share the cache; apt's own locks do not wait.
+	exec {apt_lock}> "$state/lock"
+	flock "$apt_lock"
 	[ "$suites" != newer ] || newer_sources > "$state/sources.list"
 	"$program" -q -o Dir::State::Lists="$state/lists" \
 		-o Dir::Cache="$state/cache" "${sources[@]}" \
@@ -47,4 +50,5 @@ private_apt()
 		-o Acquire::Languages=none \
 		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false \
 		-o Acquire::Retries=2 "$@"
+	exec {apt_lock}>&-
 }

@@ -37,6 +37,7 @@ command=$1 dir=$1.files
 mkdir -p "${command%/*}"
 exec {lock}> "$command.lock"
 flock "$lock"
+[ ! -x "$command" ] || exit 0
 rm -rf -- "$dir"
 mkdir -- "$dir"
 HMM_HINT="is there a network, and does apt-get update work?" \

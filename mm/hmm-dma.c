@@ -492,7 +492,10 @@ static dma_addr_t hmm_dma_next_addr(struct hmm_dma_addrs *addrs)
 	return addr;
 }
 
-/* Tells each page where it is on the bus; returns how many there are. */
+/*
+ * Tells each page where it is on the bus; returns how many there are, or -EIO
+ * if a page is at 0, which is what tells that nothing is mapped.
+ */
 static long hmm_dma_fill_addrs(const struct hmm_range *range,
 			       const struct hmm_dma_code *code,
 			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
@@ -512,6 +515,8 @@ static long hmm_dma_fill_addrs(const struct hmm_range *range,
 			continue;
 		write = hmm_dma_writable(code, entry);
 		daddrs[i] = hmm_dma_next_addr(&addrs[write]);
+		if (!daddrs[i])
+			return -EIO;
 		mapped++;
 	}
 	return mapped;
@@ -626,8 +631,9 @@ static int hmm_dma_map_lists(const struct hmm_range *range,
  * Not for a range of which the driver would want to keep a part: when an
  * invalidation hits any of it, all of it has to be unmapped, faulted and
  * mapped again. Not for single pages either, for which hmm_range_dma_map()
- * needs no memory. The lists take 32 bytes for each piece of memory that is
- * not next to the one before it, as long as the batch is mapped.
+ * needs no memory. The lists take 32 bytes for each piece of memory, as long as
+ * the batch is mapped. A piece ends where the next page is not next to it, and
+ * at multiples of the longest segment that the device takes, 2 MiB at most.
  *
  * Context: as hmm_range_fault(). Allocates.
  * Return: as hmm_range_dma_map().
@@ -651,9 +657,9 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 	ret = hmm_dma_map_lists(range, &code, device, batch);
 	if (!ret && !hmm_range_valid(range))
 		ret = -EBUSY;
-	if (!ret) {
+	if (!ret)
 		ret = hmm_dma_fill_addrs(range, &code, batch, daddrs);
-	} else {
+	if (ret < 0) {
 		hmm_dma_unmap_lists(device, batch);
 		hmm_dma_free_lists(batch);
 		hmm_dma_no_addrs(daddrs, hmm_dma_npages(range));

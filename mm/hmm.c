@@ -583,7 +583,8 @@ static bool hmm_encoding_collides(const struct hmm_range *range)
 	const u64 *values = range->values;
 	int i;
 
-	if (!pfn || !is_power_of_2(valid))
+	/* Not is_power_of_2(), which knows no more bits than a long has */
+	if (!pfn || !valid || valid & (valid - 1))
 		return true;
 	if (valid & write || valid & private || write & private ||
 	    pfn & (valid | write | private))
@@ -1896,7 +1897,7 @@ static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
 			   unsigned int flags, u8 *orders)
 {
 	struct mm_struct *mm = hmm->mmu_notifier.mm;
-	/* Set by hmm_walk_init() and hmm_stop(), so it need not be zeroed too */
+	/* hmm_walk_init(), hmm_cursor_start() and hmm_stop() set all of it */
 	struct hmm_walk w __uninitialized;
 	int ret;
 
@@ -1942,9 +1943,9 @@ static pte_t hmm_peek_pte(struct mm_struct *mm, unsigned long addr)
  * A device's page fault is mostly of one page, which mostly is there: that is
  * told without a walk and its state. Does what the walk would do with a plain
  * entry that meets the request, and leaves all else to it. The cursor is used
- * in the same way. The address space may lose its last user meanwhile: no page
- * table goes away before the mmap lock is ours no more, and hmm_release() makes
- * the range invalid like any other.
+ * in the same way. The address space may lose its last user meanwhile: the mmap
+ * lock keeps tables above PTEs and mappings, pte_offset_map() sees to a table of
+ * PTEs, and hmm_release() makes the range invalid like any other.
  *
  * Return: HMM_WALK_MISS if a walk must tell; else as hmm_fault_range().
  */
@@ -1977,8 +1978,11 @@ static int hmm_fault_peek(struct hmm *hmm, struct hmm_range *range,
 		return HMM_WALK_MISS;
 	*range->pfns = entry;
 	ret = hmm_cursor_settle(hmm, range);
-	if (ret)
+	if (ret) {
 		*range->pfns = asked;
+		if (!atomic_read(&mm->mm_users))
+			return HMM_WALK_MISS;
+	}
 	return ret;
 }
 
@@ -2030,6 +2034,7 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 	mmap_assert_locked(mm);
 	if (flags & HMM_FAULT_ALLOW_RETRY)
 		lockdep_assert_held_read(&mm->mmap_lock);
+	might_sleep();
 	hmm_may_wait();
 
 	ret = HMM_WALK_MISS;

@@ -30,6 +30,21 @@ kernel_sources()
 	ours '*.c' | grep -v '^tools/'
 }
 
+# compat_drivers LOG VARIABLE=VALUE...: compiles our drivers that are modules of
+# their own, in $CHECK/compat.
+compat_drivers()
+{
+	local log=$1 objects
+	shift
+
+	rm -rf -- "$CHECK/compat"
+	cp -rL -- "$TREE/tools/testing/selftests/mm/compat" "$CHECK/compat"
+	mapfile -t objects < <(cd "$CHECK/compat" &&
+		printf '%s\n' ./*.c | sed 's#^./##; s/[.]c$/.o/')
+	make -k -L -C "$TREE" O="$CHECK/kernel" M="$CHECK/compat" \
+		CC='ccache gcc' "$@" "${objects[@]}" > "$log" 2>&1
+}
+
 # result STATUS WHAT: one thing was looked at.
 result()
 {

@@ -12,13 +12,24 @@ readonly KNOWN=$SERIES/sparse-imbalances
 # build would do without it rather than with an old one says which is which.
 checker()
 {
-	local valid=$TREE/scripts/checker-valid.sh command=sparse
+	local command=sparse
 
-	if [ -e "$valid" ] && [ "$("$valid" sparse -m64)" != 1 ]; then
+	if ! valid "$command"; then
 		command=$CACHE/tools/sparse
 		"$HARNESS/newer-sparse.sh" "$command" || return
+		valid "$command" ||
+			die "$command is too old for this base;" \
+			    "remove it to fetch another"
 	fi
 	echo "$command"
+}
+
+# valid COMMAND
+valid()
+{
+	local script=$TREE/scripts/checker-valid.sh
+
+	[ ! -e "$script" ] || [ "$("$script" "$1" -m64)" = 1 ]
 }
 
 # said: what sparse has to say, less what is known.
@@ -53,6 +64,20 @@ while read -r file; do
 	! grep -E "^([^ ]*/)?$file:" "$CHECK/sparse.said" || status=1
 	result "$status" "$file"
 done < "$CHECK/sparse.list"
+# A warning about a driver, or about a header in a driver, is in this log alone.
+compat_drivers "$CHECK/sparse-compat.log" C=2 CHECK="$sparse" || {
+	cat "$CHECK/sparse-compat.log"
+	exit 1
+}
+while read -r file; do
+	status=0
+	grep -qE "^  CHECK +(.*/)?$file\$" "$CHECK/sparse-compat.log" ||
+		status=1
+	! grep -E "^([^ ]*/)?$file:" "$CHECK/sparse-compat.log" || status=1
+	result "$status" "$file"
+done < <(cd "$CHECK/compat" && printf '%s\n' *.c)
+grep -E '^[^ ]+:[0-9]+:[0-9]+: ' "$CHECK/sparse-compat.log" \
+	>> "$CHECK/sparse.said" || [ $? -eq 1 ]
 headers=$(ours '*.h' | paste -s -d '|')
 status=0
 ! grep -E "^([^ ]*/)?($headers):" "$CHECK/sparse.said" || status=1

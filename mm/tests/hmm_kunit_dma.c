@@ -873,7 +873,7 @@ static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(peer_memory_is_refused, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(mapping_that_fails_leaves_nothing,
 			 hk_dma_way_gen_params),
-	KUNIT_CASE(address_0_is_no_address),
+	KUNIT_CASE_PARAM(address_0_is_no_address, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(invalidation_before_all_is_mapped_is_ebusy,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(fault_that_fails_leaves_nothing,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What HMM mirrors do: which invalidations they hear of, which ranges those
- * hit, and what came of faults and waits. Enough to tell why a device's fault
- * had to be made again.
+ * hit, and what came of faults. Enough to tell why a device's fault had to be
+ * made again.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM hmm
