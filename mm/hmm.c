@@ -293,8 +293,7 @@ static void hmm_release_mirror(struct hmm_mirror *mirror)
  * No fault is under way that could bring one, each of them holds mm_users; and
  * what hmm_fault_peek() finds is no longer valid from here on.
  */
-static void hmm_release(struct mmu_notifier *subscription,
-			struct mm_struct *mm)
+static void hmm_release(struct mmu_notifier *subscription, struct mm_struct *mm)
 {
 	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
 	struct hmm_mirror *mirror;
@@ -1271,9 +1270,8 @@ static unsigned long hmm_take_alike(const struct hmm_walk *w, pte_t *ptep,
  * Where pages that can't be written are asked for one by one, and some for
  * writing, it ends with the first.
  */
-static unsigned long hmm_walk_run(struct hmm_walk *w, pte_t *ptep,
-				  pte_t pte, unsigned long addr,
-				  unsigned long end)
+static unsigned long hmm_walk_run(struct hmm_walk *w, pte_t *ptep, pte_t pte,
+				  unsigned long addr, unsigned long end)
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 bits = w->enc.valid;
@@ -1285,8 +1283,8 @@ static unsigned long hmm_walk_run(struct hmm_walk *w, pte_t *ptep,
 			return 0;
 		n = 1;
 	}
-	return hmm_take_alike(w, ptep, pte, bits,
-			      w->out + hmm_index(w, addr), n);
+	return hmm_take_alike(w, ptep, pte, bits, w->out + hmm_index(w, addr),
+			      n);
 }
 
 /* Nothing is there, or only in swap: no two such entries need be the same. */
@@ -1317,9 +1315,8 @@ static unsigned long hmm_count_same(pte_t *ptep, pte_t pte, unsigned long n)
  * The run of entries that are to a device the same as the one at @addr, which
  * is not plain: empty, zero page, marker. Ends where a request is unmet.
  */
-static unsigned long hmm_walk_same(struct hmm_walk *w, pte_t *ptep,
-				   pte_t pte, unsigned long addr,
-				   unsigned long end,
+static unsigned long hmm_walk_same(struct hmm_walk *w, pte_t *ptep, pte_t pte,
+				   unsigned long addr, unsigned long end,
 				   const struct hmm_leaf *leaf)
 {
 	unsigned long n;
@@ -1521,8 +1518,7 @@ static int hmm_walk_huge_pmd(struct hmm_walk *w, struct vm_area_struct *vma,
 	return hmm_walk_leaf(w, vma, addr, end, addr & PMD_MASK, &leaf);
 }
 
-static noinline int hmm_walk_bad(struct hmm_walk *w,
-				 struct vm_area_struct *vma,
+static noinline int hmm_walk_bad(struct hmm_walk *w, struct vm_area_struct *vma,
 				 unsigned long addr, unsigned long end)
 {
 	struct hmm_leaf bad = { .kind = HMM_LEAF_BROKEN,

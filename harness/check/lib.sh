@@ -31,18 +31,19 @@ kernel_sources()
 }
 
 # compat_drivers LOG VARIABLE=VALUE...: compiles our drivers that are modules of
-# their own, in $CHECK/compat.
+# their own, in $CHECK/compat, and leaves a list of their C files there.
 compat_drivers()
 {
-	local log=$1 objects
+	local log=$1
 	shift
 
 	rm -rf -- "$CHECK/compat"
 	cp -rL -- "$TREE/tools/testing/selftests/mm/compat" "$CHECK/compat"
-	mapfile -t objects < <(cd "$CHECK/compat" &&
-		printf '%s\n' ./*.c | sed 's#^./##; s/[.]c$/.o/')
+	(cd "$CHECK/compat" && printf '%s\n' *.c) > "$CHECK/compat.list"
+	# shellcheck disable=SC2046 # a list of names without spaces
 	make -k -L -C "$TREE" O="$CHECK/kernel" M="$CHECK/compat" \
-		CC='ccache gcc' "$@" "${objects[@]}" > "$log" 2>&1
+		CC='ccache gcc' "$@" $(sed 's/c$/o/' "$CHECK/compat.list") \
+		> "$log" 2>&1
 }
 
 # result STATUS WHAT: one thing was looked at.

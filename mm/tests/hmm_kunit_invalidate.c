@@ -1086,18 +1086,17 @@ static void hk_told_off(void *told)
 
 static void hk_told_on(struct kunit *test, struct hk_told *told)
 {
+	int ret;
+
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		kunit_skip(test, "no tracepoints in this kernel");
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, hk_told_off,
-							told), 0);
-	KUNIT_ASSERT_EQ(test, register_trace_hmm_invalidate_start(hk_told_start,
-								  told), 0);
-	KUNIT_ASSERT_EQ(test, register_trace_hmm_invalidate_end(hk_told_end,
-								told), 0);
-	KUNIT_ASSERT_EQ(test, register_trace_hmm_range_hit(hk_told_hit, told),
-			0);
-	KUNIT_ASSERT_EQ(test, register_trace_hmm_range_fault(hk_told_fault,
-							     told), 0);
+	ret = register_trace_hmm_invalidate_start(hk_told_start, told);
+	ret = ret ?: register_trace_hmm_invalidate_end(hk_told_end, told);
+	ret = ret ?: register_trace_hmm_range_hit(hk_told_hit, told);
+	ret = ret ?: register_trace_hmm_range_fault(hk_told_fault, told);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	ret = kunit_add_action_or_reset(test, hk_told_off, told);
+	KUNIT_ASSERT_EQ(test, ret, 0);
 }
 
 static void tracepoints_tell_why_a_fault_is_made_again(struct kunit *test)

@@ -14,28 +14,15 @@
 #include <linux/mmu_notifier.h>
 #include <linux/tracepoint.h>
 
-#define HMM_TRACE_EVENTS				\
-	EM(MMU_NOTIFY_UNMAP,		"unmap")	\
-	EM(MMU_NOTIFY_CLEAR,		"clear")	\
-	EM(MMU_NOTIFY_PROTECTION_VMA,	"protect vma")	\
-	EM(MMU_NOTIFY_PROTECTION_PAGE,	"protect page")	\
-	EM(MMU_NOTIFY_SOFT_DIRTY,	"soft dirty")	\
-	EM(MMU_NOTIFY_RELEASE,		"release")	\
-	EM(MMU_NOTIFY_MIGRATE,		"migrate")	\
-	EMe(MMU_NOTIFY_EXCLUSIVE,	"exclusive")
-
-/* Programs that read traces know numbers of an enum only if they are told. */
-#undef EM
-#undef EMe
-#define EM(value, name)		TRACE_DEFINE_ENUM(value);
-#define EMe(value, name)	TRACE_DEFINE_ENUM(value);
-
-HMM_TRACE_EVENTS
-
-#undef EM
-#undef EMe
-#define EM(value, name)		{ value, name },
-#define EMe(value, name)	{ value, name }
+/* Programs that read traces know the numbers of an enum only if they are told. */
+TRACE_DEFINE_ENUM(MMU_NOTIFY_UNMAP);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_CLEAR);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_VMA);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_PAGE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_SOFT_DIRTY);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_MIGRATE);
+TRACE_DEFINE_ENUM(MMU_NOTIFY_EXCLUSIVE);
 
 DECLARE_EVENT_CLASS(hmm_update,
 
@@ -61,7 +48,15 @@ DECLARE_EVENT_CLASS(hmm_update,
 
 	TP_printk("mm=%p [0x%lx, 0x%lx) %s%s", __entry->mm, __entry->start,
 		  __entry->end,
-		  __print_symbolic(__entry->event, HMM_TRACE_EVENTS),
+		  __print_symbolic(__entry->event,
+				   { MMU_NOTIFY_UNMAP, "unmap" },
+				   { MMU_NOTIFY_CLEAR, "clear" },
+				   { MMU_NOTIFY_PROTECTION_VMA, "protect vma" },
+				   { MMU_NOTIFY_PROTECTION_PAGE, "protect page" },
+				   { MMU_NOTIFY_SOFT_DIRTY, "soft dirty" },
+				   { MMU_NOTIFY_RELEASE, "release" },
+				   { MMU_NOTIFY_MIGRATE, "migrate" },
+				   { MMU_NOTIFY_EXCLUSIVE, "exclusive" }),
 		  __entry->blockable ? "" : ", may not block")
 );
 
