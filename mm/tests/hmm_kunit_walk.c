@@ -490,21 +490,38 @@ static void hk_run_ask(struct kunit *test, struct hk_runs *runs,
 	}
 }
 
+/* A single page is told without a walk, where nobody wants its order. */
+static void hk_run_page(struct kunit *test, struct hmm_range *range,
+			unsigned int flags, u8 *orders)
+{
+	u64 entry;
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, flags), 1);
+	entry = range->pfns[0];
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+					      orders), 1);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], entry);
+}
+
 static void hk_run_round(struct kunit *test, struct hk_runs *runs,
 			 struct hmm_range *range, u8 *orders)
 {
 	u32 from = prandom_u32_state(&runs->rnd) % HPAGE_PMD_NR;
 	u32 n = 1 + prandom_u32_state(&runs->rnd) % (2 * HK_RUN_PAGES);
+	unsigned int flags = from & 1 ? 0 : HMM_FAULT_SNAPSHOT;
 	struct hk *hk = test->priv;
 
 	hk_run_change(test, runs);
-	n = min_t(u32, n, HPAGE_PMD_NR - from);
+	n = from % 8 < 2 ? 1 : min_t(u32, n, HPAGE_PMD_NR - from);
 	range->start = runs->base + from * PAGE_SIZE;
 	range->end = range->start + n * PAGE_SIZE;
 	hk_run_ask(test, runs, range);
 	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
-	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, from & 1 ? 0 :
-					      HMM_FAULT_SNAPSHOT, orders), n);
+	if (n == 1)
+		hk_run_page(test, range, flags, orders);
+	else
+		KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, flags,
+						      orders), n);
 	hk_arena_compare(test, range, orders);
 	hmm_range_unregister(range);
 }
