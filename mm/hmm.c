@@ -779,7 +779,7 @@ EXPORT_SYMBOL(hmm_range_wait_until_valid);
 
 /* ------------------------------------------------------------------ cursor */
 
-/* A fault sleeps, so these are called with interrupts on. */
+/* Parts of a fault, for which might_sleep() wants interrupts to be on. */
 
 /*
  * A fault begins: nothing of the range has been read, and the walk of all of it

@@ -984,6 +984,45 @@ static void invalidation_after_the_walk_collides(struct kunit *test)
 	}
 }
 
+/* The last user goes when all has been read; told apart from a mere collision. */
+static int hk_settle_without_users(struct hmm *hmm, struct hmm_range *range)
+{
+	struct kunit *test = kunit_get_current_test();
+	struct mm_struct *mm = hmm->mmu_notifier.mm;
+
+	kunit_deactivate_static_stub(test, hmm_cursor_settle);
+	atomic_set(&mm->mm_users, 0);
+	return -EBUSY;
+}
+
+static void hk_expect_gone(struct kunit *test, struct hmm_range *range)
+{
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_ERROR);
+}
+
+/* Without users, though all of its memory is there still: before and during. */
+static void page_of_an_mm_without_users_is_efault(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	int users = atomic_read(&hk->mm->mm_users);
+
+	hk_write(test, addr, 1);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	atomic_set(&hk->mm->mm_users, 0);
+	hk_expect_gone(test, range);
+	atomic_set(&hk->mm->mm_users, users);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
+	kunit_activate_static_stub(test, hmm_cursor_settle,
+				   hk_settle_without_users);
+	hk_expect_gone(test, range);
+	atomic_set(&hk->mm->mm_users, users);
+	hmm_range_unregister(range);
+}
+
 /* A range that goes takes its waiters with it. */
 static void waiter_wakes_when_its_range_goes(struct kunit *test)
 {
@@ -1301,6 +1340,7 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(valid_entry_is_what_the_cpu_has),
 	KUNIT_CASE(invalidation_during_the_walk_collides),
 	KUNIT_CASE(invalidation_after_the_walk_collides),
+	KUNIT_CASE(page_of_an_mm_without_users_is_efault),
 	KUNIT_CASE(waiter_wakes_when_its_range_goes),
 	KUNIT_CASE(range_of_a_dead_mm_is_good_for_nothing),
 	KUNIT_CASE(tracepoints_tell_why_a_fault_is_made_again),

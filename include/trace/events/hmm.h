@@ -133,5 +133,5 @@ TRACE_EVENT(hmm_range_fault,
 
 #endif /* _TRACE_HMM_H */
 
-/* This part must be outside protection */
+/* Reads this file again, with other meanings of its macros */
 #include <trace/define_trace.h>
