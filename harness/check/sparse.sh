@@ -50,6 +50,19 @@ said()
 }
 
 sparse=$(checker)
+# silent LIST LOG SAID: which files sparse was run on at all, and found nothing.
+silent()
+{
+	local file status
+
+	while read -r file; do
+		status=0
+		grep -qE "^  CHECK +(.*/)?$file\$" "$2" || status=1
+		! grep -E "^([^ ]*/)?$file:" "$3" || status=1
+		result "$status" "$file"
+	done < "$1"
+}
+
 kernel_sources > "$CHECK/sparse.list"
 "$HARNESS/objects.sh" 'running sparse' "$TREE" "$CHECK/kernel" \
 	"$CHECK/sparse.list" "$CHECK/sparse.log" C=2 CHECK="$sparse" > "$CHECK/sparse.built" || {
@@ -57,25 +70,14 @@ kernel_sources > "$CHECK/sparse.list"
 	exit 1
 }
 said > "$CHECK/sparse.said"
-while read -r file; do
-	status=0
-	# It was run at all, and said nothing of this file.
-	grep -qE "^  CHECK +(.*/)?$file\$" "$CHECK/sparse.log" || status=1
-	! grep -E "^([^ ]*/)?$file:" "$CHECK/sparse.said" || status=1
-	result "$status" "$file"
-done < "$CHECK/sparse.list"
+silent "$CHECK/sparse.list" "$CHECK/sparse.log" "$CHECK/sparse.said"
 # A warning about a driver, or about a header in a driver, is in this log alone.
 compat_drivers "$CHECK/sparse-compat.log" C=2 CHECK="$sparse" || {
 	cat "$CHECK/sparse-compat.log"
 	exit 1
 }
-while read -r file; do
-	status=0
-	grep -qE "^  CHECK +(.*/)?$file\$" "$CHECK/sparse-compat.log" ||
-		status=1
-	! grep -E "^([^ ]*/)?$file:" "$CHECK/sparse-compat.log" || status=1
-	result "$status" "$file"
-done < "$CHECK/compat.list"
+silent "$CHECK/compat.list" "$CHECK/sparse-compat.log" \
+	"$CHECK/sparse-compat.log"
 grep -E '^[^ ]+:[0-9]+:[0-9]+: ' "$CHECK/sparse-compat.log" \
 	>> "$CHECK/sparse.said" || [ $? -eq 1 ]
 headers=$(ours '*.h' | paste -s -d '|')
