@@ -19,7 +19,7 @@
 #include <linux/sched/mm.h>
 #include <trace/events/hmm.h>
 
-#include "../hmm-stubs.h"
+#include "../hmm-internal.h"
 #include "hmm_kunit.h"
 
 /* -------------------------------------------------------- never stale (P1) */
