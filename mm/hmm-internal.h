@@ -8,7 +8,7 @@
 struct hmm;
 struct hmm_range;
 
-void hmm_may_wait(void);
+void hmm_might_wait_invalidate(void);
 
 int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner);
 int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * HMM's walk: from the CPU's page tables to entries in a driver's encoding.
+ * HMM's walk: from the CPU's page tables to entries of some encoding.
  *
  * Page tables are read without their locks. The caller holds the mmap lock,
  * which keeps mappings and the tables above PTEs in place, and detects (by the
  * cursor of mm/hmm.c) entries that changed after they were read.
  */
 #include <linux/hugetlb.h>
+#include <linux/memblock.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagewalk.h>
@@ -16,19 +17,23 @@
 
 #include "hmm-walk.h"
 
-/* Of huge pages, each that lies at such a multiple lets others run */
+/* Huge pages at multiples of this let others run */
 #define HMM_RESCHED_MASK	(64 * PMD_SIZE - 1)
-/* Entries of a huge page that are written without a test between */
-#define HMM_COUNT_UP		128
+/* Entries of a huge page that are written without a test between them */
+#define HMM_FILL_UNROLL		128
 
-/* The lowest bit of the pfn in a PTE; 0 where it is not in one piece: arm64 */
-#ifdef PFN_PTE_SHIFT
+/*
+ * The lowest bit of the pfn in a PTE; 0 if entries are not filled in batches:
+ * the pfn is not in one piece (arm64), or, with 32 bits, PFN_PTE_SHIFT may be
+ * of one word of the entry only (MIPS).
+ */
+#if defined(PFN_PTE_SHIFT) && defined(CONFIG_64BIT)
 #define HMM_PTE_SHIFT		PFN_PTE_SHIFT
 #else
 #define HMM_PTE_SHIFT		0
 #endif
 
-/* What stands in the CPU page table, as far as it matters to a device. */
+/* An entry of the CPU page table, as far as it matters to a device. */
 enum hmm_leaf_kind {
 	HMM_LEAF_MAPPED,	/* memory that CPU and device can use */
 	HMM_LEAF_PRIVATE,	/* the owner's private memory */
@@ -38,11 +43,11 @@ enum hmm_leaf_kind {
 
 /**
  * struct hmm_leaf - one entry of the CPU page table, of any size
- * @kind: what it is
+ * @kind: see &enum hmm_leaf_kind
  * @write: the CPU may write there
  * @order: of the mapping it belongs to
  * @pfn: of the first address that is looked at (MAPPED, PRIVATE)
- * @value: what the device gets (EMPTY, BROKEN)
+ * @value: entry for the device (EMPTY, BROKEN)
  */
 struct hmm_leaf {
 	enum hmm_leaf_kind kind;
@@ -75,22 +80,23 @@ static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
 		       (end - addr) >> PAGE_SHIFT);
 }
 
-/* @n entries from @entry on, each @step more than the one before. */
-static void hmm_count_up(u64 *out, unsigned long n, u64 entry, u64 step)
+/* Writes @n entries to @out, each @step more than the one before. */
+static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 {
 	unsigned int i;
 
 	/* Two instructions a page, as a huge page has many */
-	for (; n >= HMM_COUNT_UP; n -= HMM_COUNT_UP, out += HMM_COUNT_UP) {
+	for (; n >= HMM_FILL_UNROLL;
+	     n -= HMM_FILL_UNROLL, out += HMM_FILL_UNROLL) {
 #pragma GCC unroll 128
-		for (i = 0; i < HMM_COUNT_UP; i++, entry += step)
+		for (i = 0; i < HMM_FILL_UNROLL; i++, entry += step)
 			out[i] = entry;
 	}
 	for (; n; n--, entry += step)
 		*out++ = entry;
 }
 
-/* [addr, end) lies in one leaf. */
+/* Fills [addr, end), which lies in one leaf. */
 static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 		     const struct hmm_leaf *leaf)
 {
@@ -101,44 +107,47 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 	if (leaf->kind >= HMM_LEAF_EMPTY)
 		memset64(out, leaf->value, n);
 	else
-		hmm_count_up(out, n, hmm_encode(&w->enc, leaf),
-			     1ULL << w->enc.shift);
+		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
+			      1ULL << w->enc.shift);
 }
 
-/* The whole truth about who must be faulted. */
-static bool hmm_unmet(unsigned int ask, const struct hmm_leaf *leaf)
+/* Returns true if @leaf does not satisfy @req: the address must be faulted. */
+static bool hmm_need_fault(unsigned int req, const struct hmm_leaf *leaf)
 {
-	if (!ask)
+	if (!req)
 		return false;
 	switch (leaf->kind) {
 	case HMM_LEAF_MAPPED:
-		return ask & HMM_ASK_WRITE && !leaf->write;
+		return req & HMM_REQ_WRITE && !leaf->write;
 	case HMM_LEAF_PRIVATE:
-		return ask & HMM_ASK_SYSTEM;
+		return req & HMM_REQ_SYSTEM;
 	default:
 		return true;
 	}
 }
 
-/* The first address of [addr, end), all in one leaf, that is unmet; or end. */
-static unsigned long hmm_first_unmet(const struct hmm_walk *w,
-				     unsigned long addr, unsigned long end,
-				     const struct hmm_leaf *leaf)
+/*
+ * Returns the first address of [addr, end), all in one leaf, that must be
+ * faulted, or @end. A leaf that satisfies the union of all requests satisfies
+ * each of them.
+ */
+static unsigned long hmm_first_missing(const struct hmm_walk *w,
+				       unsigned long addr, unsigned long end,
+				       const struct hmm_leaf *leaf)
 {
-	/* Who asks for less than all of them together is met as well */
-	if (!hmm_unmet(w->ask, leaf))
+	if (!hmm_need_fault(w->req, leaf))
 		return end;
-	if (!w->asks)
+	if (!w->reqs)
 		return addr;
 	for (; addr < end; addr += PAGE_SIZE)
-		if (hmm_unmet(hmm_ask(w, addr), leaf))
+		if (hmm_need_fault(hmm_req(w, addr), leaf))
 			break;
 	return addr;
 }
 
 /*
- * Stop at @addr, whose request @leaf does not meet. A fault there can change
- * all of the page table from @resume on.
+ * Stops at @addr, whose request @leaf does not satisfy. A fault there can
+ * change all of the page table from @resume on.
  */
 static int hmm_stop(struct hmm_walk *w, struct vm_area_struct *vma,
 		    unsigned long addr, unsigned long resume,
@@ -147,7 +156,7 @@ static int hmm_stop(struct hmm_walk *w, struct vm_area_struct *vma,
 	w->failed = addr;
 	if (leaf->kind == HMM_LEAF_BROKEN)
 		return -EFAULT;
-	if (hmm_ask(w, addr) & HMM_ASK_WRITE && !(vma->vm_flags & VM_WRITE))
+	if (hmm_req(w, addr) & HMM_REQ_WRITE && !(vma->vm_flags & VM_WRITE))
 		return -EPERM;
 
 	w->vma = vma;
@@ -159,26 +168,26 @@ static int hmm_stop(struct hmm_walk *w, struct vm_area_struct *vma,
 	return HMM_WALK_MISS;
 }
 
-/* What is before the place to resume from must be filled. */
-static noinline int hmm_walk_unmet(struct hmm_walk *w,
-				   struct vm_area_struct *vma,
-				   unsigned long addr, unsigned long end,
-				   unsigned long base,
-				   const struct hmm_leaf *leaf)
+/* Fills [addr, end) up to the first address that must be faulted. */
+static noinline int hmm_walk_missing(struct hmm_walk *w,
+				     struct vm_area_struct *vma,
+				     unsigned long addr, unsigned long end,
+				     unsigned long base,
+				     const struct hmm_leaf *leaf)
 {
-	unsigned long unmet = hmm_first_unmet(w, addr, end, leaf);
+	unsigned long miss = hmm_first_missing(w, addr, end, leaf);
 
-	if (addr < unmet)
-		hmm_fill(w, addr, unmet, leaf);
-	if (unmet == end)
+	if (addr < miss)
+		hmm_fill(w, addr, miss, leaf);
+	if (miss == end)
 		return 0;
-	return hmm_stop(w, vma, unmet, base, leaf);
+	return hmm_stop(w, vma, miss, base, leaf);
 }
 
 /*
- * A piece of the address space that is one leaf, or a hole where a fault may
- * make one. A fault on any of it can invalidate all of it (a huge page is
- * split or copied), so the walk resumes at its first page: @base.
+ * [addr, end) is one leaf, or a hole where a fault may make one. A fault on any
+ * of it can invalidate all of it (a huge page is split or copied), so the walk
+ * resumes at its first page: @base.
  */
 static __always_inline int hmm_walk_leaf(struct hmm_walk *w,
 					 struct vm_area_struct *vma,
@@ -186,20 +195,32 @@ static __always_inline int hmm_walk_leaf(struct hmm_walk *w,
 					 unsigned long base,
 					 const struct hmm_leaf *leaf)
 {
-	/* Who asks for less than all of them together is met as well */
-	if (unlikely(hmm_unmet(w->ask, leaf)))
-		return hmm_walk_unmet(w, vma, addr, end, base, leaf);
+	if (unlikely(hmm_need_fault(w->req, leaf)))
+		return hmm_walk_missing(w, vma, addr, end, base, leaf);
 	hmm_fill(w, addr, end, leaf);
 	return 0;
 }
 
 /*
- * Any length of addresses that are all @leaf, which has no pfn. Goes by pieces
+ * Lets others run. Returns -EINTR at a fatal signal, and -EBUSY when the rest
+ * of the walk would be for nothing.
+ */
+static int hmm_walk_pause(const struct hmm_walk *w)
+{
+	cond_resched();
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	/* Pairs with hmm_mark_ranges() */
+	return READ_ONCE(*w->collided) ? -EBUSY : 0;
+}
+
+/*
+ * Walks any length of addresses that are all @leaf, which has no pfn, in steps
  * of @size, which a fault can change as one.
  */
-static int hmm_walk_long(struct hmm_walk *w, struct vm_area_struct *vma,
-			 unsigned long addr, unsigned long end,
-			 unsigned long size, const struct hmm_leaf *leaf)
+static int hmm_walk_no_pfn(struct hmm_walk *w, struct vm_area_struct *vma,
+			   unsigned long addr, unsigned long end,
+			   unsigned long size, const struct hmm_leaf *leaf)
 {
 	unsigned long base, n;
 	int ret;
@@ -208,21 +229,20 @@ static int hmm_walk_long(struct hmm_walk *w, struct vm_area_struct *vma,
 		base = addr & ~(size - 1);
 		n = min(end - addr, base + size - addr);
 		ret = hmm_walk_leaf(w, vma, addr, addr + n, base, leaf);
+		ret = ret ?: hmm_walk_pause(w);
 		if (ret)
 			return ret;
-		cond_resched();
-		if (fatal_signal_pending(current))
-			return -EINTR;
 	}
 	return 0;
 }
 
 /*
- * Is private memory at @pfn the mirror's own? The page may go home under us,
- * and with the last of them its struct page: so that is not looked at. Memory
- * that is about to go has no pagemap to be found, and is nobody's.
+ * Returns true if the private memory at @pfn is the owner's. The page may
+ * migrate meanwhile, and with the last page its struct page may go, so that is
+ * not read. Memory that is being removed has no pagemap to be found, and is
+ * nobody's.
  */
-static bool hmm_owns(const struct hmm_walk *w, unsigned long pfn)
+static bool hmm_is_own(const struct hmm_walk *w, unsigned long pfn)
 {
 	struct dev_pagemap *pagemap;
 	bool owns;
@@ -237,9 +257,14 @@ static bool hmm_owns(const struct hmm_walk *w, unsigned long pfn)
 	return owns;
 }
 
-/* Entries that are not present; @leaf has its order and, by offset, its pfn. */
+/*
+ * Classifies an entry that is not present; @leaf has its order and, by @offset,
+ * its pfn. userfaultfd and PAGEMAP_SCAN write-protect such an entry by @uffd_wp
+ * alone, whatever its type says.
+ */
 static void hmm_classify_swap(const struct hmm_walk *w, swp_entry_t entry,
-			      unsigned long offset, struct hmm_leaf *leaf)
+			      unsigned long offset, bool uffd_wp,
+			      struct hmm_leaf *leaf)
 {
 	leaf->kind = HMM_LEAF_EMPTY;
 	leaf->value = w->enc.none;
@@ -247,10 +272,11 @@ static void hmm_classify_swap(const struct hmm_walk *w, swp_entry_t entry,
 	    is_device_exclusive_entry(entry))
 		return;
 	if (is_device_private_entry(entry)) {
-		if (!hmm_owns(w, swp_offset_pfn(entry)))
+		if (!hmm_is_own(w, swp_offset_pfn(entry)))
 			return;
 		leaf->kind = HMM_LEAF_PRIVATE;
-		leaf->write = is_writable_device_private_entry(entry);
+		leaf->write = !uffd_wp &&
+			      is_writable_device_private_entry(entry);
 		leaf->pfn = swp_offset_pfn(entry) + offset;
 		return;
 	}
@@ -271,7 +297,8 @@ static void hmm_classify_pte(const struct hmm_walk *w,
 	if (pte_none(pte))
 		return;
 	if (!pte_present(pte)) {
-		hmm_classify_swap(w, pte_to_swp_entry(pte), 0, leaf);
+		hmm_classify_swap(w, pte_to_swp_entry(pte), 0,
+				  pte_swp_uffd_wp(pte), leaf);
 		return;
 	}
 	if (pte_protnone(pte))
@@ -289,30 +316,30 @@ static void hmm_classify_pte(const struct hmm_walk *w,
 }
 
 /*
- * The heart: writes the plain entry @pte at @ptep, and those after it that are
- * alike, @n at most, to @out, with @bits added. Alike are entries that differ
- * in the pfn alone: what is true of the first, that it is plain and whether it
- * may be written, is true of all, and needs no look at any of them.
+ * The hot loop: writes the plain entry @pte at @ptep, and those after it that
+ * have the same bits but for the pfn, @n at most, to @out, with @bits added. So
+ * what is true of the first entry, that it is plain and whether it may be
+ * written, is true of the whole batch, and needs no test of any other.
  *
- * @alike is all of the first entry but its pfn. What is left of another one
- * without that is a multiple of the pfn's lowest bit, and no more than a pfn
- * can be, iff it is alike; turned round, so that bits below the pfn come to
- * stand above it, one comparison tells both. No memory is above max_pfn, whose
- * bits are in the entry's pfn field; what a hotplug adds meanwhile only ends
- * the run.
+ * @non_pfn_bits is all of the first entry but its pfn. Another entry less
+ * @non_pfn_bits is a multiple of the pfn's lowest bit, and no larger than a pfn
+ * can be, iff it has the same bits. Rotated, so that bits below the pfn come to
+ * stand above it, one comparison tests both. No memory is above max_pfn, whose
+ * bits are in the entry's pfn field; pages that a hotplug adds meanwhile only
+ * end the batch.
  *
- * Where nobody asks for anything, gaps between them belong to the run.
+ * Without requests, empty entries between them belong to the batch.
  *
- * Return: how many were written to @out, at least 1.
+ * Return: how many entries were written to @out, at least 1.
  */
-static unsigned long hmm_take_alike(const struct hmm_walk *w, pte_t *ptep,
-				    pte_t pte, u64 bits, u64 *out,
-				    unsigned long n)
+static unsigned long hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep,
+					pte_t pte, u64 bits, u64 *out,
+					unsigned long n)
 {
 	const unsigned int shift = w->enc.shift;
 	const u64 limit = READ_ONCE(max_pfn);
 	u64 pfn = pte_pfn(pte);
-	const u64 alike = pte_val(pte) - (pfn << HMM_PTE_SHIFT);
+	const u64 non_pfn_bits = pte_val(pte) - (pfn << HMM_PTE_SHIFT);
 	unsigned long i = 0;
 
 	out[0] = (pfn << shift) | bits;
@@ -320,10 +347,10 @@ static unsigned long hmm_take_alike(const struct hmm_walk *w, pte_t *ptep,
 		return 1;
 	while (++i < n) {
 		pte = ptep_get_lockless(ptep + i);
-		pfn = ror64(pte_val(pte) - alike, HMM_PTE_SHIFT);
+		pfn = ror64(pte_val(pte) - non_pfn_bits, HMM_PTE_SHIFT);
 		if (likely(pfn < limit))
 			out[i] = (pfn << shift) | bits;
-		else if (pte_none(pte) && !w->ask)
+		else if (pte_none(pte) && !w->req)
 			out[i] = w->enc.none;
 		else
 			break;
@@ -332,28 +359,28 @@ static unsigned long hmm_take_alike(const struct hmm_walk *w, pte_t *ptep,
 }
 
 /*
- * The run of plain entries that starts at @addr, 0 entries if it is unmet.
- * Where pages that can't be written are asked for one by one, and some for
- * writing, it ends with the first.
+ * Walks the batch of plain entries that starts at @addr; 0 entries if @addr
+ * must be faulted. Entries that can't be written are a batch of one each if
+ * requests differ and some are for writing.
  */
-static unsigned long hmm_walk_run(struct hmm_walk *w, pte_t *ptep, pte_t pte,
-				  unsigned long addr, unsigned long end)
+static unsigned long hmm_walk_batch(struct hmm_walk *w, pte_t *ptep, pte_t pte,
+				    unsigned long addr, unsigned long end)
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 bits = w->enc.valid;
 
 	if (pte_write(pte)) {
 		bits |= w->enc.write;
-	} else if (w->ask & HMM_ASK_WRITE) {
-		if (hmm_ask(w, addr) & HMM_ASK_WRITE)
+	} else if (w->req & HMM_REQ_WRITE) {
+		if (hmm_req(w, addr) & HMM_REQ_WRITE)
 			return 0;
 		n = 1;
 	}
-	return hmm_take_alike(w, ptep, pte, bits, w->out + hmm_index(w, addr),
-			      n);
+	return hmm_fill_pte_batch(w, ptep, pte, bits,
+				  w->out + hmm_index(w, addr), n);
 }
 
-/* Nothing is there, or only in swap: no two such entries need be the same. */
+/* Nothing is there, or only in swap: all such entries are alike to a device. */
 static __always_inline bool hmm_pte_empty(pte_t pte)
 {
 	return pte_none(pte) ||
@@ -361,10 +388,10 @@ static __always_inline bool hmm_pte_empty(pte_t pte)
 }
 
 /*
- * How many entries from @ptep on, @n at most, are to a device what @pte is,
- * that of @ptep: empty, or the same.
+ * Returns how many entries from @ptep on, @n at most, are to a device what
+ * @pte, the first of them, is: empty, or the same.
  */
-static unsigned long hmm_count_same(pte_t *ptep, pte_t pte, unsigned long n)
+static unsigned long hmm_count_equal(pte_t *ptep, pte_t pte, unsigned long n)
 {
 	unsigned long i = 1;
 
@@ -378,26 +405,26 @@ static unsigned long hmm_count_same(pte_t *ptep, pte_t pte, unsigned long n)
 }
 
 /*
- * The run of entries that are to a device the same as the one at @addr, which
- * is not plain: empty, zero page, marker. Ends where a request is unmet.
+ * Walks the entries that are to a device the same as the one at @addr, which is
+ * not plain: empty, zero page, marker. Ends at the first that must be faulted.
  */
-static unsigned long hmm_walk_same(struct hmm_walk *w, pte_t *ptep, pte_t pte,
-				   unsigned long addr, unsigned long end,
-				   const struct hmm_leaf *leaf)
+static unsigned long hmm_walk_equal(struct hmm_walk *w, pte_t *ptep, pte_t pte,
+				    unsigned long addr, unsigned long end,
+				    const struct hmm_leaf *leaf)
 {
 	unsigned long n;
 
-	if (!w->asks && hmm_unmet(w->ask, leaf))
+	if (!w->reqs && hmm_need_fault(w->req, leaf))
 		return 0;
-	n = hmm_count_same(ptep, pte, (end - addr) >> PAGE_SHIFT);
-	end = hmm_first_unmet(w, addr, addr + (n << PAGE_SHIFT), leaf);
+	n = hmm_count_equal(ptep, pte, (end - addr) >> PAGE_SHIFT);
+	end = hmm_first_missing(w, addr, addr + (n << PAGE_SHIFT), leaf);
 	n = (end - addr) >> PAGE_SHIFT;
 	memset64(w->out + hmm_index(w, addr), hmm_encode(&w->enc, leaf), n);
 	return n;
 }
 
-/* The empty entries from @ptep on, @n at most, where nobody asks. */
-static unsigned long hmm_take_empty(pte_t *ptep, u64 none, u64 *out,
+/* Writes the empty entries from @ptep on, @n at most, to @out. No requests. */
+static unsigned long hmm_fill_empty(pte_t *ptep, u64 none, u64 *out,
 				    unsigned long n)
 {
 	unsigned long i = 0;
@@ -410,9 +437,9 @@ static unsigned long hmm_take_empty(pte_t *ptep, u64 none, u64 *out,
 
 /*
  * A fault of a NUMA hint or of private memory may move more than its page: a
- * folio, or what else the owner sees fit. All of the page table is read again
- * after such a fault; where it moves pages of another one too, the call ends
- * with -EBUSY, and the next one finds them moved.
+ * folio, or any pages that the owner chooses. All of the page table is read
+ * again after such a fault; if it moves pages of another page table too, the
+ * call ends with -EBUSY, and the next one finds them moved.
  */
 static bool hmm_fault_moves(pte_t pte)
 {
@@ -421,8 +448,8 @@ static bool hmm_fault_moves(pte_t pte)
 	return !pte_none(pte) && is_device_private_entry(pte_to_swp_entry(pte));
 }
 
-/* Add @n pages from @addr on, whose entry is @pte, to those to be faulted. */
-static void hmm_note_missing(struct hmm_walk *w, unsigned long addr,
+/* Adds @n pages from @addr on, whose entry is @pte, to those to be faulted. */
+static void hmm_add_missing(struct hmm_walk *w, unsigned long addr,
 			     unsigned long n, pte_t pte)
 {
 	unsigned int first = (addr - w->miss) >> PAGE_SHIFT;
@@ -434,37 +461,37 @@ static void hmm_note_missing(struct hmm_walk *w, unsigned long addr,
 }
 
 /*
- * Note which of the @n pages from @addr on, all with the entry @pte, are
- * missing: all of them, or each one that asks for more than @leaf.
+ * Collects those of the @n pages from @addr on, all with the entry @pte, whose
+ * request @leaf does not satisfy.
  *
  * Return: false if one of them can't be faulted.
  */
-static bool hmm_note_run(struct hmm_walk *w, unsigned long addr,
-			 unsigned long n, pte_t pte,
-			 const struct hmm_leaf *leaf)
+static bool hmm_collect_run(struct hmm_walk *w, unsigned long addr,
+			    unsigned long n, pte_t pte,
+			    const struct hmm_leaf *leaf)
 {
 	bool writable = w->vma->vm_flags & VM_WRITE;
-	unsigned int ask = w->ask;
+	unsigned int req = w->req;
 
-	for (; n; n -= w->asks ? 1 : n, addr += PAGE_SIZE) {
-		if (w->asks)
-			ask = hmm_ask(w, addr);
-		if (!hmm_unmet(ask, leaf))
+	for (; n; n -= w->reqs ? 1 : n, addr += PAGE_SIZE) {
+		if (w->reqs)
+			req = hmm_req(w, addr);
+		if (!hmm_need_fault(req, leaf))
 			continue;
-		if (ask & HMM_ASK_WRITE && !writable)
+		if (req & HMM_REQ_WRITE && !writable)
 			return false;
-		hmm_note_missing(w, addr, w->asks ? 1 : n, pte);
+		hmm_add_missing(w, addr, w->reqs ? 1 : n, pte);
 	}
 	return true;
 }
 
 /*
- * The walk has stopped at w->miss: note what else is missing from @addr on, up
- * to the end of the page table, to be faulted in the same round. What can't be
- * faulted is left to the walk that comes after.
+ * Collects the pages from @addr on, up to the end of the page table, that must
+ * be faulted besides w->miss, to be faulted in the same round. The next walk
+ * returns the error of a page that can't be faulted.
  */
-static void hmm_note_rest(struct hmm_walk *w, pte_t *ptep, unsigned long addr,
-			  unsigned long end)
+static void hmm_collect_missing(struct hmm_walk *w, pte_t *ptep,
+				unsigned long addr, unsigned long end)
 {
 	struct hmm_leaf leaf;
 	unsigned long n;
@@ -472,17 +499,17 @@ static void hmm_note_rest(struct hmm_walk *w, pte_t *ptep, unsigned long addr,
 
 	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n) {
 		pte = ptep_get_lockless(ptep);
-		n = hmm_count_same(ptep, pte, (end - addr) >> PAGE_SHIFT);
+		n = hmm_count_equal(ptep, pte, (end - addr) >> PAGE_SHIFT);
 		hmm_classify_pte(w, w->vma, addr, pte, &leaf);
-		/* What meets all that is asked for meets each request */
-		if (!hmm_unmet(w->ask, &leaf) || leaf.kind == HMM_LEAF_BROKEN)
+		if (!hmm_need_fault(w->req, &leaf) ||
+		    leaf.kind == HMM_LEAF_BROKEN)
 			continue;
-		if (!hmm_note_run(w, addr, n, pte, &leaf))
+		if (!hmm_collect_run(w, addr, n, pte, &leaf))
 			break;
 	}
 }
 
-/* One page table. @ptep is the entry of @addr. */
+/* Walks one page table. @ptep is the entry of @addr. */
 static noinline int hmm_walk_ptes(struct hmm_walk *w,
 				  struct vm_area_struct *vma, pte_t *ptep,
 				  unsigned long addr, unsigned long end)
@@ -496,17 +523,17 @@ static noinline int hmm_walk_ptes(struct hmm_walk *w,
 	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n) {
 		pte = ptep_get_lockless(ptep);
 		if (likely(hmm_pte_plain(pte))) {
-			n = hmm_walk_run(w, ptep, pte, addr, end);
+			n = hmm_walk_batch(w, ptep, pte, addr, end);
 			if (likely(n))
 				continue;
-		} else if (!w->ask && hmm_pte_empty(pte)) {
-			n = hmm_take_empty(ptep, w->enc.none,
+		} else if (!w->req && hmm_pte_empty(pte)) {
+			n = hmm_fill_empty(ptep, w->enc.none,
 					   w->out + hmm_index(w, addr),
 					   (end - addr) >> PAGE_SHIFT);
 			continue;
 		}
 		hmm_classify_pte(w, vma, addr, pte, &leaf);
-		n = hmm_walk_same(w, ptep, pte, addr, end, &leaf);
+		n = hmm_walk_equal(w, ptep, pte, addr, end, &leaf);
 		if (!n)
 			break;
 	}
@@ -515,13 +542,13 @@ static noinline int hmm_walk_ptes(struct hmm_walk *w,
 
 	ret = hmm_stop(w, vma, addr, addr, &leaf);
 	if (ret == HMM_WALK_MISS) {
-		hmm_note_missing(w, addr, 1, pte);
-		hmm_note_rest(w, ptep + 1, addr + PAGE_SIZE, end);
+		hmm_add_missing(w, addr, 1, pte);
+		hmm_collect_missing(w, ptep + 1, addr + PAGE_SIZE, end);
 	}
 	return ret;
 }
 
-/* Nothing is mapped, by whatever level of page tables. */
+/* Walks addresses that no page table maps, at whatever level. */
 static int hmm_walk_none(struct hmm_walk *w, struct vm_area_struct *vma,
 			 unsigned long addr, unsigned long end)
 {
@@ -536,7 +563,7 @@ static int hmm_walk_none(struct hmm_walk *w, struct vm_area_struct *vma,
 		size = huge_page_size(hstate_vma(vma));
 	}
 	/* A fault may make a huge page of this size, the next one copy it */
-	return hmm_walk_long(w, vma, addr, end, size, &leaf);
+	return hmm_walk_no_pfn(w, vma, addr, end, size, &leaf);
 }
 
 static int hmm_walk_hole(unsigned long addr, unsigned long end, int depth,
@@ -554,7 +581,8 @@ static void hmm_classify_pmd(const struct hmm_walk *w,
 	*leaf = (struct hmm_leaf){ .kind = HMM_LEAF_EMPTY,
 				   .value = w->enc.none };
 	if (!pmd_present(pmd)) {
-		hmm_classify_swap(w, pmd_to_swp_entry(pmd), offset, leaf);
+		hmm_classify_swap(w, pmd_to_swp_entry(pmd), offset,
+				  pmd_swp_uffd_wp(pmd), leaf);
 		if (leaf->kind == HMM_LEAF_PRIVATE)
 			leaf->order = PMD_ORDER;
 		return;
@@ -566,7 +594,7 @@ static void hmm_classify_pmd(const struct hmm_walk *w,
 	leaf->kind = HMM_LEAF_MAPPED;
 	leaf->write = pmd_write(pmd);
 	leaf->pfn = pmd_pfn(pmd) + offset;
-	/* Only a mapping of this kind can have memory without struct pages */
+	/* Only VM_MIXEDMAP can have memory without struct pages */
 	if (likely(!(vma->vm_flags & VM_MIXEDMAP)) || is_huge_zero_pmd(pmd) ||
 	    pmd_devmap(pmd) || vm_normal_page_pmd(vma, addr, pmd))
 		return;
@@ -596,7 +624,7 @@ static noinline int hmm_walk_bad(struct hmm_walk *w, struct vm_area_struct *vma,
 /*
  * Page tables are read without their locks: a change from here on either is
  * part of an invalidation, which collides, or makes an entry more usable than
- * it was (filled, made writable, migrated to), which a fault may miss.
+ * it was (filled, made writable, migrated to), which a walk may miss.
  */
 static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 			  pmd_t *pmdp, unsigned long addr, unsigned long end)
@@ -609,13 +637,13 @@ static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 		pmd = pmdp_get_lockless(pmdp);
 		if (pmd_none(pmd))
 			return hmm_walk_none(w, vma, addr, end);
-		/* Where there are none, one is bad */
+		/* Without huge leaves in the kernel such a PMD is bad */
 		if (IS_ENABLED(CONFIG_PGTABLE_HAS_HUGE_LEAVES) &&
 		    (!pmd_present(pmd) || pmd_leaf(pmd)))
 			return hmm_walk_huge_pmd(w, vma, addr, end, pmd);
 		if (pmd_bad(pmd))
 			return hmm_walk_bad(w, vma, addr, end);
-		/* Fails when the page table went away meanwhile: look again */
+		/* Fails when the page table went away meanwhile: read again */
 		ptep = pte_offset_map(pmdp, addr);
 		if (ptep)
 			break;
@@ -628,13 +656,13 @@ static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
 			struct mm_walk *walk)
 {
-	/* A huge page is done with sooner than a page table */
-	if (!(addr & HMM_RESCHED_MASK) || !pmd_leaf(pmdp_get_lockless(pmdp))) {
-		cond_resched();
-		if (fatal_signal_pending(current))
-			return -EINTR;
-	}
-	return hmm_walk_table(walk->private, walk->vma, pmdp, addr, end);
+	struct hmm_walk *w = walk->private;
+	int ret = 0;
+
+	/* A huge page takes less time than a page table */
+	if (!(addr & HMM_RESCHED_MASK) || !pmd_leaf(pmdp_get_lockless(pmdp)))
+		ret = hmm_walk_pause(w);
+	return ret ?: hmm_walk_table(w, walk->vma, pmdp, addr, end);
 }
 
 #ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD
@@ -673,12 +701,15 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY,
 				 .value = w->enc.none };
 	unsigned long offset = (addr & ~hmask) >> PAGE_SHIFT;
+	int ret = hmm_walk_pause(w);
 	pte_t pte;
 
-	cond_resched();
+	if (ret)
+		return ret;
 	pte = huge_ptep_get(walk->mm, addr & hmask, ptep);
 	if (!huge_pte_none(pte) && !pte_present(pte)) {
-		hmm_classify_swap(w, pte_to_swp_entry(pte), offset, &leaf);
+		hmm_classify_swap(w, pte_to_swp_entry(pte), offset,
+				  pte_swp_uffd_wp(pte), &leaf);
 	} else if (pte_present(pte) && !pte_protnone(pte)) {
 		leaf.kind = HMM_LEAF_MAPPED;
 		leaf.write = huge_pte_write(pte);
@@ -692,8 +723,8 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 #endif
 
 /*
- * Devices are kept from what the kernel keeps even itself from, or the CPU's
- * stores, just as pin_user_pages() does.
+ * Secret memory is kept even from the kernel, and a shadow stack from the CPU's
+ * stores: devices get neither, as pin_user_pages() gives them neither.
  */
 static bool hmm_vma_special(struct vm_area_struct *vma)
 {
@@ -701,7 +732,7 @@ static bool hmm_vma_special(struct vm_area_struct *vma)
 	       vma_is_secretmem(vma);
 }
 
-/* What can be said of a whole VMA. 0 to walk it, 1 when that was all. */
+/* Returns 0 to walk the VMA, 1 if its flags alone decided all its entries. */
 static int hmm_walk_test(unsigned long addr, unsigned long end,
 			 struct mm_walk *walk)
 {
@@ -714,7 +745,7 @@ static int hmm_walk_test(unsigned long addr, unsigned long end,
 		leaf.value = w->enc.special;
 	else
 		return 0;
-	return hmm_walk_long(w, walk->vma, addr, end, PMD_SIZE, &leaf) ?: 1;
+	return hmm_walk_no_pfn(w, walk->vma, addr, end, PMD_SIZE, &leaf) ?: 1;
 }
 
 static const struct mm_walk_ops hmm_walk_ops = {
@@ -726,7 +757,7 @@ static const struct mm_walk_ops hmm_walk_ops = {
 	.walk_lock	= PGWALK_RDLOCK,
 };
 
-/* The way to the PMD of @addr; NULL if it is not there or a huge PUD is. */
+/* Returns the PMD of @addr; NULL if there is none or a huge PUD. */
 static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
@@ -745,7 +776,7 @@ static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pudp, addr);
 }
 
-/* The mapping of @addr, if a page table is all that can be said of it. */
+/* Returns the mapping of @addr; NULL if its page table does not decide. */
 static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
 					   unsigned long addr)
 {
@@ -758,9 +789,12 @@ static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
 }
 
 /*
- * Walks [from, end). What lies in one mapping and under one PMD is found
- * without the callbacks: the way there costs more than a few pages. The mmap
- * lock keeps the tables above PTEs in place.
+ * Walks [from, end). Addresses in one mapping and under one PMD are walked
+ * without walk_page_range(), which costs more than a few pages. The mmap lock
+ * keeps the tables above PTEs in place.
+ *
+ * Return: 0; HMM_WALK_MISS if pages must be faulted; -EPERM, -EFAULT for the
+ * request at w->failed; -EINTR; -EBUSY after a collision.
  */
 int hmm_walk(struct hmm_walk *w, struct mm_struct *mm, unsigned long from)
 {
@@ -779,8 +813,11 @@ far:
 	return walk_page_range(mm, from, w->end, &hmm_walk_ops, w);
 }
 
-/* The entry of @addr in its page table; none if there is no such table. */
-pte_t hmm_peek_pte(struct mm_struct *mm, unsigned long addr)
+/*
+ * Returns the entry of @addr in its page table; an empty one if there is none
+ * or it does not decide alone.
+ */
+pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
 {
 	pte_t pte = __pte(0);
 	pmd_t *pmdp;

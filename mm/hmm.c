@@ -4,25 +4,26 @@
  *
  * Model
  * -----
- * One struct hmm per mm. It hears of every *invalidation*, a change of the CPU
- * page tables from mmu_notifier_invalidate_range_start() to _end(), and keeps
- * those *in flight* in a small table. Starting, an invalidation first marks
- * the *ranges* it overlaps and then calls the *mirrors*. Ending, it leaves the
- * table and wakes who waits for it. So a range is busy exactly while an entry
- * of the table overlaps it: a range or mirror that comes half way through an
+ * One struct hmm per mm, subscribed to the mmu notifier. It is called for every
+ * *invalidation*, a change of the CPU page tables from
+ * mmu_notifier_invalidate_range_start() to _end(), and keeps those *in flight*
+ * in a small table. The start of an invalidation first marks the *ranges* it
+ * overlaps and then calls the *mirrors*. The end removes it from the table and
+ * wakes the waiters. So a range is busy exactly while an entry of the table
+ * overlaps it: a range or mirror that is registered half way through an
  * invalidation is no special case, and no invalidation disturbs ranges that it
  * does not overlap.
  *
- * hmm_range_fault() reads page tables without their locks. What makes that
- * right is the cursor: entries of [start, cursor) have been read or are being
- * read, and an invalidation that starts and overlaps them sets ->collided.
- * The cursor moves forward only while nothing in flight overlaps what will be
- * read. Hence for every entry read and every invalidation that overlaps it,
- * either the invalidation ended before the cursor passed the entry, and the
- * read saw its result; or it was in flight then, and the fault gave up; or it
- * started later, and collided. ->valid becomes true at the end of a fault iff
- * nothing collided, and false when something does: it is never set back by
- * the end of an invalidation, which cannot know what was read meanwhile.
+ * hmm_range_fault() reads page tables without their locks. The cursor makes
+ * that right: entries of [start, cursor) have been read or are being read, and
+ * an invalidation that starts and overlaps them sets ->collided. The cursor
+ * moves forward only while nothing in flight overlaps the entries to be read.
+ * Hence for every entry read and every invalidation that overlaps it, either
+ * the invalidation ended before the cursor passed the entry, and the read saw
+ * its result; or it was in flight then, and the fault gave up; or it started
+ * later, and collided. ->valid becomes true at the end of a fault iff nothing
+ * collided, and false when something does. The end of an invalidation never
+ * sets it: an entry may have been read while the invalidation was in flight.
  *
  * A page is faulted with the cursor at or before it. The copy that a write
  * fault makes is an invalidation too, but of addresses beyond the cursor, so
@@ -31,20 +32,29 @@
  * Lock order
  * ----------
  *	mmap_lock
- *	  hmm_pair_mutex		(never in a callback)
+ *	  hmm->mirrors_sem		(register, unregister; never in a callback)
  *	  i_mmap_rwsem, anon_vma lock	(reclaim, migration)
- *	    hmm->mirrors_sem		(try-lock where it may not block)
+ *	    SRCU of the notifier core	(callbacks walk hmm->mirrors under it)
  *	      the driver's lock
  *	        hmm->ranges_lock	(interrupts off)
  *	          hmm->wq.lock		(leaf)
  *
- * Reclaim calls us, so nothing allocates with GFP_KERNEL under mirrors_sem or
- * the driver's lock. Nobody waits for an invalidation, nor faults, under a
- * lock that a callback takes: hmm_may_wait() lets lockdep see it.
+ * Reclaim runs the callbacks, so nothing allocates with GFP_KERNEL under the
+ * driver's lock. No fault and no wait for an invalidation is made under a lock
+ * that a callback takes: hmm_might_wait_invalidate() makes lockdep check that.
+ *
+ * Lifetime
+ * --------
+ * The subscription lives from the first mirror of an mm to the last one; it
+ * pins the mm. struct hmm outlives it by an RCU grace period, and by references
+ * (kref): each waiter that sleeps has one, and each range whose mirror was
+ * unregistered first. The mm may be used only while the subscription is known
+ * to live: under ranges_lock, by a range that still has its mirror.
  */
 #include <linux/export.h>
 #include <linux/hmm.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/rculist.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -54,24 +64,17 @@
 #include "hmm-internal.h"
 
 /*
- * Serializes making and ending the pair of subscriptions of a struct hmm, see
- * hmm_get(); protects hmm->users.
- */
-static DEFINE_MUTEX(hmm_pair_mutex);
-
-/*
- * The caller may come to wait for an invalidation or to cause one. Callbacks
- * run inside this map, and with it held take the driver's lock: lockdep
- * complains of a caller inside a callback or under the driver's lock even
+ * Callbacks run inside this map, and take the driver's lock with it held: so
+ * lockdep reports a caller inside a callback or under the driver's lock even
  * when nothing is in flight.
  */
-void hmm_may_wait(void)
+void hmm_might_wait_invalidate(void)
 {
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 
-/* The kernel's interval tree, its functions in line. */
+/* The kernel's interval tree, its functions inlined. */
 #define HMM_NODE_START(node)	((node)->start)
 #define HMM_NODE_LAST(node)	((node)->last)
 INTERVAL_TREE_DEFINE(struct interval_tree_node, rb, unsigned long,
@@ -80,39 +83,70 @@ INTERVAL_TREE_DEFINE(struct interval_tree_node, rb, unsigned long,
 
 /* ------------------------------------------------- invalidations in flight */
 
-static void hmm_inflight_add(struct hmm *hmm,
-			     const struct mmu_notifier_range *update)
-{
-	lockdep_assert_held(&hmm->ranges_lock);
-
-	hmm->notifiers++;
-	if (hmm->nr_inflight == HMM_INFLIGHT_MAX) {
-		hmm->nr_overflow++;
-		return;
-	}
-	hmm->inflight[hmm->nr_inflight].key = update;
-	hmm->inflight[hmm->nr_inflight].start = update->start;
-	hmm->inflight[hmm->nr_inflight].end = update->end;
-	hmm->nr_inflight++;
-}
-
-/*
- * The address of @update tells its start from others: the object lives from
- * start to end. One that is not known started before this struct hmm was
- * subscribed and is left alone, unless the table has overflowed. Then it would
- * be taken for another; but hmm_get() has seen to it that none that started
- * before can end later than that.
- */
-static void hmm_inflight_del(struct hmm *hmm,
-			     const struct mmu_notifier_range *update)
+/* Returns the index of @update in the table, or the number of entries. */
+static unsigned int hmm_inflight_find(const struct hmm *hmm,
+				      const struct mmu_notifier_range *update)
 {
 	unsigned int i;
-
-	lockdep_assert_held(&hmm->ranges_lock);
 
 	for (i = 0; i < hmm->nr_inflight; i++)
 		if (hmm->inflight[i].key == update)
 			break;
+	return i;
+}
+
+/* Beyond the table invalidations are counted, and one span encloses them. */
+static void hmm_overflow_add(struct hmm *hmm,
+			     const struct mmu_notifier_range *update)
+{
+	struct hmm_inflight *span = &hmm->overflow;
+
+	if (!hmm->nr_overflow++)
+		*span = (struct hmm_inflight){ .start = ULONG_MAX };
+	span->start = min(span->start, update->start);
+	span->end = max(span->end, update->end);
+	hmm->notifiers++;
+}
+
+/*
+ * The address of @update identifies it: the object lives from start to end. An
+ * entry that has that address already is of a start whose end never came, and
+ * never will: @update takes it over.
+ */
+static void hmm_inflight_add(struct hmm *hmm,
+			     const struct mmu_notifier_range *update)
+{
+	unsigned int i = hmm_inflight_find(hmm, update);
+
+	lockdep_assert_held(&hmm->ranges_lock);
+
+	if (i == HMM_INFLIGHT_MAX) {
+		hmm_overflow_add(hmm, update);
+		return;
+	}
+	if (i == hmm->nr_inflight) {
+		hmm->nr_inflight++;
+		hmm->notifiers++;
+	}
+	hmm->inflight[i] = (struct hmm_inflight){
+		.key = update,
+		.start = update->start,
+		.end = update->end,
+	};
+}
+
+/*
+ * An @update that is not in the table is one of the overflow. Without overflow
+ * it started before the subscription and was never counted; with overflow it
+ * can't have, as __mmu_notifier_register() excludes all invalidations.
+ */
+static void hmm_inflight_del(struct hmm *hmm,
+			     const struct mmu_notifier_range *update)
+{
+	unsigned int i = hmm_inflight_find(hmm, update);
+
+	lockdep_assert_held(&hmm->ranges_lock);
+
 	if (i < hmm->nr_inflight)
 		hmm->inflight[i] = hmm->inflight[--hmm->nr_inflight];
 	else if (hmm->nr_overflow)
@@ -122,7 +156,13 @@ static void hmm_inflight_del(struct hmm *hmm,
 	hmm->notifiers--;
 }
 
-/* Is an invalidation in flight that overlaps [start, end)? */
+static bool hmm_overlaps(const struct hmm_inflight *span, unsigned long start,
+			 unsigned long end)
+{
+	return span->start < end && start < span->end;
+}
+
+/* Returns true if an invalidation in flight overlaps [start, end). */
 static bool hmm_busy(const struct hmm *hmm, unsigned long start,
 		     unsigned long end)
 {
@@ -131,15 +171,14 @@ static bool hmm_busy(const struct hmm *hmm, unsigned long start,
 	lockdep_assert_held(&hmm->ranges_lock);
 
 	for (i = 0; i < hmm->nr_inflight; i++)
-		if (hmm->inflight[i].start < end &&
-		    start < hmm->inflight[i].end)
+		if (hmm_overlaps(&hmm->inflight[i], start, end))
 			return true;
-	return hmm->nr_overflow;
+	return hmm->nr_overflow && hmm_overlaps(&hmm->overflow, start, end);
 }
 
 /*
- * Ranges that [start, end) overlaps before their cursor can't be trusted now.
- * A range whose cursor is at its start has nothing to lose.
+ * Marks the ranges that [start, end) overlaps before their cursor. A range
+ * whose cursor is at its start has nothing to lose.
  */
 static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 			    unsigned long end)
@@ -157,13 +196,14 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 		if (max(start, range->start) >= range->cursor)
 			continue;
 		trace_hmm_range_hit(hmm->mmu_notifier.mm, range);
-		range->collided = true;
+		/* Pairs with hmm_has_collided() */
+		WRITE_ONCE(range->collided, true);
 		/* Pairs with hmm_range_valid(), through the driver's lock */
 		WRITE_ONCE(range->valid, false);
 	}
 }
 
-/* -EAGAIN where the callback may say so; anything else it must not say. */
+/* Only a non-blockable callback may return -EAGAIN; warn of anything else. */
 static noinline int hmm_sync_failed(const struct hmm_mirror *mirror,
 				    const struct mmu_notifier_range *update,
 				    int ret)
@@ -186,34 +226,36 @@ static int hmm_call_mirror(struct hmm_mirror *mirror,
 }
 
 /*
+ * The notifier core calls every callback under an SRCU of its own: a mirror
+ * that is on the list stays until the callback returns, as
+ * hmm_mirror_unregister() waits for that SRCU.
+ */
+#define hmm_for_each_mirror(mirror, hmm) \
+	list_for_each_entry_srcu(mirror, &(hmm)->mirrors, list, true)
+
+/*
  * -EAGAIN ends a non-blockable invalidation that will not happen, so the
- * mirrors after that one need not hear of it. A blockable one does happen,
+ * mirrors after that one need not be called. A blockable one does happen,
  * whatever a callback returns: every mirror is called.
  */
 static int hmm_call_mirrors(struct hmm *hmm,
 			    const struct mmu_notifier_range *update)
 {
 	struct hmm_mirror *mirror;
-	int ret = 0;
+	int ret;
 
-	if (mmu_notifier_range_blockable(update))
-		down_read(&hmm->mirrors_sem);
-	else if (!down_read_trylock(&hmm->mirrors_sem))
-		return -EAGAIN;
-
-	list_for_each_entry(mirror, &hmm->mirrors, list) {
+	hmm_for_each_mirror(mirror, hmm) {
 		ret = hmm_call_mirror(mirror, update);
 		if (ret)
-			break;
+			return ret;
 	}
-	up_read(&hmm->mirrors_sem);
-	return ret;
+	return 0;
 }
 
 /*
- * Marking comes before the callbacks: a driver that takes its lock and finds
- * its range valid knows that the callback of any invalidation that overlaps
- * it has yet to take that lock, and will undo what the driver does now.
+ * Marks before it calls: a driver that takes its lock and finds its range valid
+ * can rely on it that the callback of any invalidation that overlaps the range
+ * has yet to take that lock, and will undo the driver's update.
  */
 static int hmm_invalidate_start(struct mmu_notifier *subscription,
 				const struct mmu_notifier_range *update)
@@ -230,27 +272,34 @@ static int hmm_invalidate_start(struct mmu_notifier *subscription,
 	return hmm_call_mirrors(hmm, update);
 }
 
-/* Also called when any subscriber failed the start: that undoes ours. */
+/*
+ * Also called after a start that failed, ours or another subscriber's: that
+ * undoes our start, see hmm_notifier_ops.
+ */
 static void hmm_invalidate_end(struct mmu_notifier *subscription,
 			       const struct mmu_notifier_range *update)
 {
-	struct hmm *hmm = container_of(subscription, struct hmm, end_notifier);
+	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
 	unsigned long flags;
+	bool wake;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
 	hmm_inflight_del(hmm, update);
+	/*
+	 * A waiter is in the queue before it takes the lock to look at the
+	 * table, so one that is not in the queue yet will see this end.
+	 */
+	wake = waitqueue_active(&hmm->wq);
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	trace_hmm_invalidate_end(update);
-
-	/* The barrier in it pairs with prepare_to_wait() of the waiter */
-	if (wq_has_sleeper(&hmm->wq))
+	if (wake)
 		wake_up_all(&hmm->wq);
 }
 
-static void hmm_release_mirror(struct hmm_mirror *mirror)
+static void hmm_release_mirror(struct hmm_mirror *mirror, struct mm_struct *mm)
 {
 	struct mmu_notifier_range all = {
-		.mm = mirror->hmm->mmu_notifier.mm,
+		.mm = mm,
 		.start = 0,
 		.end = ULONG_MAX,
 		.flags = MMU_NOTIFIER_RANGE_BLOCKABLE,
@@ -264,9 +313,9 @@ static void hmm_release_mirror(struct hmm_mirror *mirror)
 }
 
 /*
- * The last user of the mm is gone, its pages go next and nobody will be told.
- * No fault is under way that could bring one, each of them holds mm_users; and
- * what hmm_fault_peek() finds is no longer valid from here on.
+ * The last user of the mm is gone, and its pages go next without an
+ * invalidation. No fault can bring one back: a fault holds mm_users. An entry
+ * that hmm_fault_one_fast(), which does not, reads meanwhile is not valid.
  */
 static void hmm_release(struct mmu_notifier *subscription, struct mm_struct *mm)
 {
@@ -282,20 +331,13 @@ static void hmm_release(struct mmu_notifier *subscription, struct mm_struct *mm)
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	wake_up_all(&hmm->wq);
 
-	down_read(&hmm->mirrors_sem);
-	list_for_each_entry(mirror, &hmm->mirrors, list)
-		hmm_release_mirror(mirror);
-	up_read(&hmm->mirrors_sem);
+	hmm_for_each_mirror(mirror, hmm)
+		hmm_release_mirror(mirror, mm);
 }
 
 /* ------------------------------------------------------ life of struct hmm */
 
-static void hmm_free(struct kref *kref)
-{
-	kfree(container_of(kref, struct hmm, kref));
-}
-
-static struct mmu_notifier *hmm_alloc_end(struct mm_struct *mm)
+static struct mmu_notifier *hmm_alloc(struct mm_struct *mm)
 {
 	struct hmm *hmm;
 
@@ -309,90 +351,37 @@ static struct mmu_notifier *hmm_alloc_end(struct mm_struct *mm)
 	init_waitqueue_head(&hmm->wq);
 	hmm->tree = RB_ROOT_CACHED;
 	kref_init(&hmm->kref);
-	return &hmm->end_notifier;
+	return &hmm->mmu_notifier;
 }
 
-static void hmm_free_end(struct mmu_notifier *subscription)
+/* RCU: hmm_range_wait_until_valid() looks before it has a reference. */
+static void hmm_free(struct kref *kref)
 {
-	struct hmm *hmm = container_of(subscription, struct hmm, end_notifier);
-
-	kref_put(&hmm->kref, hmm_free);
+	kfree_rcu(container_of(kref, struct hmm, kref), rcu);
 }
 
-static void hmm_free_start(struct mmu_notifier *subscription)
+static void hmm_put_subscription(struct mmu_notifier *subscription)
 {
 	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
 
 	kref_put(&hmm->kref, hmm_free);
 }
 
-static const struct mmu_notifier_ops hmm_end_ops = {
-	.invalidate_range_end	= hmm_invalidate_end,
-	.alloc_notifier		= hmm_alloc_end,
-	.free_notifier		= hmm_free_end,
-};
-
-static const struct mmu_notifier_ops hmm_start_ops = {
-	.invalidate_range_start	= hmm_invalidate_start,
-	.release		= hmm_release,
-	.free_notifier		= hmm_free_start,
-};
-
 /*
- * The mmu notifier core lets a subscription fail the start of an invalidation
- * only if it does not want the end: a failed start is not ended for the one
- * that failed it. We want both, so there are two subscriptions. Where any
- * start fails, ours or another's, the core calls every end, ours among them.
- *
- * A start that is counted must find the end subscribed, or it stays in flight
- * for ever. The end therefore comes first and goes last, and the mutex keeps
- * a get from coming between the two puts. Nothing is in flight when the start
- * goes live, as __mmu_notifier_register() takes all the locks that
- * invalidations are made under. One that starts before the puts and ends
- * after them does stay in the table, but that table no longer has a reader.
+ * The start is counted before it can fail, so that the end, which the core
+ * calls for every subscriber when any start failed, undoes it. Nothing is in
+ * flight when the subscription begins: __mmu_notifier_register() takes all the
+ * locks that invalidations are made under. One that is in flight when it ends
+ * stays in the table, but that table has no reader any more.
  */
-static struct hmm *hmm_get(struct mm_struct *mm)
-{
-	struct mmu_notifier *end;
-	struct hmm *hmm;
-	int ret;
-
-	/* The caller has its mmap lock, which the OOM killer may be after */
-	if (mutex_lock_killable(&hmm_pair_mutex))
-		return ERR_PTR(-EINTR);
-	end = mmu_notifier_get_locked(&hmm_end_ops, mm);
-	if (IS_ERR(end)) {
-		ret = PTR_ERR(end);
-		goto err_unlock;
-	}
-	hmm = container_of(end, struct hmm, end_notifier);
-	if (!hmm->users) {
-		hmm->mmu_notifier.ops = &hmm_start_ops;
-		ret = __mmu_notifier_register(&hmm->mmu_notifier, mm);
-		if (ret)
-			goto err_put_end;
-		/* For hmm_free_start() */
-		kref_get(&hmm->kref);
-	}
-	hmm->users++;
-	mutex_unlock(&hmm_pair_mutex);
-	return hmm;
-
-err_put_end:
-	mmu_notifier_put(end);
-err_unlock:
-	mutex_unlock(&hmm_pair_mutex);
-	return ERR_PTR(ret);
-}
-
-static void hmm_put(struct hmm *hmm)
-{
-	mutex_lock(&hmm_pair_mutex);
-	if (!--hmm->users)
-		mmu_notifier_put(&hmm->mmu_notifier);
-	mmu_notifier_put(&hmm->end_notifier);
-	mutex_unlock(&hmm_pair_mutex);
-}
+static const struct mmu_notifier_ops hmm_notifier_ops = {
+	.alloc_notifier		= hmm_alloc,
+	.free_notifier		= hmm_put_subscription,
+	.invalidate_range_start	= hmm_invalidate_start,
+	.invalidate_range_end	= hmm_invalidate_end,
+	.release		= hmm_release,
+	.end_undoes_start	= true,
+};
 
 /* ----------------------------------------------------------------- mirrors */
 
@@ -407,7 +396,7 @@ static int hmm_add_mirror(struct hmm *hmm, struct hmm_mirror *mirror)
 			goto out_unlock;
 	mirror->hmm = hmm;
 	mirror->nr_ranges = 0;
-	list_add(&mirror->list, &hmm->mirrors);
+	list_add_rcu(&mirror->list, &hmm->mirrors);
 	ret = 0;
 out_unlock:
 	up_write(&hmm->mirrors_sem);
@@ -415,47 +404,50 @@ out_unlock:
 }
 
 /**
- * hmm_mirror_register() - be told of the changes of an address space
+ * hmm_mirror_register() - subscribe a driver to an address space
  * @mirror: the driver's mirror, ops set; the driver keeps it until
  *	hmm_mirror_unregister()
  * @mm: the address space
  *
  * The driver's callbacks may run before this returns.
  *
- * Context: @mm's mmap lock is held for write. Sleeps.
+ * Context: @mm's mmap lock is held for write. Sleeps. Never in a callback nor
+ * under a lock that one takes.
  * Return: 0; -EINVAL if @mirror, @mm, the ops or the sync callback is NULL, or
  * @mirror is registered on @mm already; -EFAULT if @mm has no users left;
- * -ENOMEM; -EINTR if a signal came; -EOVERFLOW with too many mirrors.
+ * -ENOMEM; -EINTR if a signal is pending; -EOVERFLOW with too many mirrors.
  */
 int hmm_mirror_register(struct hmm_mirror *mirror, struct mm_struct *mm)
 {
-	struct hmm *hmm;
+	struct mmu_notifier *subscription;
 	int ret;
 
 	if (!mirror || !mm || !mirror->ops ||
 	    !mirror->ops->sync_cpu_device_pagetables)
 		return -EINVAL;
 	mmap_assert_write_locked(mm);
+	hmm_might_wait_invalidate();
 
-	/* The notifier core insists on it */
+	/* mmu_notifier_get_locked() has a BUG_ON() for an mm without users */
 	if (!mmget_not_zero(mm))
 		return -EFAULT;
-	hmm = hmm_get(mm);
-	if (IS_ERR(hmm)) {
-		ret = PTR_ERR(hmm);
+	subscription = mmu_notifier_get_locked(&hmm_notifier_ops, mm);
+	if (IS_ERR(subscription)) {
+		ret = PTR_ERR(subscription);
 		goto out_mmput;
 	}
-	ret = hmm_add_mirror(hmm, mirror);
+	ret = hmm_add_mirror(container_of(subscription, struct hmm,
+					  mmu_notifier), mirror);
 	if (ret)
-		hmm_put(hmm);
+		mmu_notifier_put(subscription);
 out_mmput:
-	/* Not mmput(): exit_mmap() would take the mmap lock we hold */
+	/* Not mmput(): exit_mmap() takes the mmap lock, which is held */
 	mmput_async(mm);
 	return ret;
 }
 EXPORT_SYMBOL(hmm_mirror_register);
 
-/* Takes a range off; what remains of it is only the way to unregister it. */
+/* Removes a range from @hmm; the driver can still unregister it. */
 static void hmm_range_detach(struct hmm *hmm, struct hmm_range *range)
 {
 	lockdep_assert_held(&hmm->ranges_lock);
@@ -469,8 +461,8 @@ static void hmm_range_detach(struct hmm *hmm, struct hmm_range *range)
 }
 
 /*
- * Each range that lost its mirror holds a reference, so that it can still be
- * unregistered when the mirror's is gone.
+ * Detaches the ranges of a mirror that is unregistered before them. Each gets
+ * a reference, so that it can be unregistered after the subscription's end.
  */
 static bool hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
 {
@@ -495,12 +487,13 @@ static bool hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
 }
 
 /**
- * hmm_mirror_unregister() - be told no more
+ * hmm_mirror_unregister() - end a driver's subscription
  * @mirror: a registered mirror
  *
  * On return no callback of @mirror runs or will run, and &hmm_mirror.hmm is
  * NULL. Legal after mm exit. A range of @mirror that is still registered is
- * the driver's bug: it is never valid again, and may only be unregistered.
+ * the driver's bug (a warning): it is never valid again, and may only be
+ * unregistered.
  *
  * Context: sleeps. Never in a callback nor under a lock that one takes.
  */
@@ -511,73 +504,76 @@ void hmm_mirror_unregister(struct hmm_mirror *mirror)
 
 	if (WARN_ON_ONCE(!hmm))
 		return;
-	hmm_may_wait();
+	might_sleep();
+	hmm_might_wait_invalidate();
 
-	down_write(&hmm->mirrors_sem);
-	list_del_init(&mirror->list);
-	mirror->hmm = NULL;
-	up_write(&hmm->mirrors_sem);
-
+	/* First: without callbacks no range of the mirror may be valid */
 	orphans = hmm_orphan_ranges(hmm, mirror);
 	WARN_ONCE(orphans, "hmm: mirror unregistered before its ranges\n");
-	hmm_put(hmm);
+
+	down_write(&hmm->mirrors_sem);
+	list_del_rcu(&mirror->list);
+	up_write(&hmm->mirrors_sem);
+	/* Waits for callbacks of the mirror, see hmm_for_each_mirror() */
+	mmu_notifier_synchronize();
+	mirror->hmm = NULL;
+	mmu_notifier_put(&hmm->mmu_notifier);
 }
 EXPORT_SYMBOL(hmm_mirror_unregister);
 
 /* ------------------------------------------------------------------ ranges */
 
-/* Without SPARSEMEM an architecture need not say how much memory it can have */
+/* Without SPARSEMEM an architecture need not limit its physical addresses. */
 #ifdef MAX_PHYSMEM_BITS
 #define HMM_PHYSMEM_BITS MAX_PHYSMEM_BITS
 #else
 #define HMM_PHYSMEM_BITS BITS_PER_TYPE(phys_addr_t)
 #endif
 
-/* Bits of an entry that hold a pfn; 0 if they don't fit into an entry. */
-static u64 hmm_pfn_field(const struct hmm_range *range)
+/* Returns the bits of an entry that hold a pfn; 0 if they don't fit. */
+static u64 hmm_pfn_field(unsigned int shift)
 {
 	const unsigned int bits = HMM_PHYSMEM_BITS - PAGE_SHIFT;
 
-	if (range->pfn_shift > 64 - bits)
+	if (shift > 64 - bits)
 		return 0;
-	return GENMASK_ULL(bits - 1, 0) << range->pfn_shift;
+	return GENMASK_ULL(bits - 1, 0) << shift;
+}
+
+/* Returns true if @value could be the entry of a page. */
+static bool hmm_value_collides(const struct hmm_encoding *enc, u64 pfn,
+			       u64 value)
+{
+	return value & enc->valid &&
+	       !(value & ~(enc->valid | enc->write | enc->private | pfn));
 }
 
 /*
- * An entry is read back without knowing what wrote it: flags, pfn and values
- * must not be mistaken for each other.
+ * An entry is decoded by its bits alone: flags, pfn and values must not be
+ * mistaken for each other.
  */
-static bool hmm_encoding_collides(const struct hmm_range *range)
+static bool hmm_encoding_collides(const struct hmm_encoding *enc)
 {
-	const u64 valid = range->flags[HMM_PFN_VALID];
-	const u64 write = range->flags[HMM_PFN_WRITE];
-	const u64 private = range->flags[HMM_PFN_DEVICE_PRIVATE];
-	const u64 pfn = hmm_pfn_field(range);
-	const u64 all = valid | write | private | pfn;
-	const u64 *values = range->values;
-	int i;
+	const u64 valid = enc->valid, write = enc->write, private = enc->private;
+	const u64 pfn = hmm_pfn_field(enc->shift);
 
-	/* Not is_power_of_2(), which knows no more bits than a long has */
+	/* Not is_power_of_2(), which takes a long */
 	if (!pfn || !valid || valid & (valid - 1))
 		return true;
-	if (valid & write || valid & private || write & private ||
-	    pfn & (valid | write | private))
+	if ((valid & write) | (valid & private) | (write & private) |
+	    (pfn & (valid | write | private)))
 		return true;
-	if (values[HMM_PFN_NONE] == values[HMM_PFN_ERROR] ||
-	    values[HMM_PFN_NONE] == values[HMM_PFN_SPECIAL])
+	if (enc->none == enc->error || enc->none == enc->special)
 		return true;
-	if (likely(!((values[HMM_PFN_NONE] | values[HMM_PFN_ERROR] |
-		      values[HMM_PFN_SPECIAL]) & valid)))
-		return false;
-	for (i = 0; i < HMM_PFN_VALUE_MAX; i++)
-		if (values[i] & valid && !(values[i] & ~all))
-			return true;
-	return false;
+	return hmm_value_collides(enc, pfn, enc->none) ||
+	       hmm_value_collides(enc, pfn, enc->error) ||
+	       hmm_value_collides(enc, pfn, enc->special);
 }
 
 /*
  * Without users the address space is on its way out, though its pages may be
- * there until hmm_release().
+ * there until hmm_release(). The caller knows that the subscription lives, which
+ * keeps the mm.
  */
 static bool hmm_mm_gone(const struct hmm *hmm)
 {
@@ -587,12 +583,15 @@ static bool hmm_mm_gone(const struct hmm *hmm)
 
 static int hmm_range_check(const struct hmm_range *range)
 {
-	if (!PAGE_ALIGNED(range->start) || !PAGE_ALIGNED(range->end) ||
+	struct hmm_encoding enc;
+
+	if (!PAGE_ALIGNED(range->start | range->end) ||
 	    range->start >= range->end)
 		return -EINVAL;
 	if (!range->pfns || !range->flags || !range->values)
 		return -EINVAL;
-	if (WARN_ONCE(hmm_encoding_collides(range),
+	enc = hmm_range_encoding(range);
+	if (WARN_ONCE(hmm_encoding_collides(&enc),
 		      "hmm: a range's encoding collides with itself\n"))
 		return -EINVAL;
 	return 0;
@@ -652,7 +651,7 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 EXPORT_SYMBOL(hmm_range_register);
 
 /**
- * hmm_range_unregister() - follow a range no more
+ * hmm_range_unregister() - stop following a range
  * @range: a registered range
  *
  * Legal after mm exit. A range that is not registered, also because it was
@@ -671,25 +670,21 @@ void hmm_range_unregister(struct hmm_range *range)
 		return;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	/* Of two calls at the same time the first has done it */
+	/* Of two calls at the same time the first wins */
 	twice = range->hmm != hmm;
 	if (!twice) {
 		orphan = !range->mirror;
 		if (!orphan)
 			hmm_range_detach(hmm, range);
 		WRITE_ONCE(range->hmm, NULL);
-		/*
-		 * Under the lock: without the range, hmm may go at any time.
-		 * A waiter that looked before us is in the queue already, as
-		 * it looks under the lock too.
-		 */
+		/* Under the lock: without the range, hmm may go at any time */
 		if (waitqueue_active(&hmm->wq))
 			wake_up_all(&hmm->wq);
 	}
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 
 	WARN_ON_ONCE(twice);
-	/* From hmm_orphan_ranges(); others live by their mirror's */
+	/* The reference from hmm_orphan_ranges() */
 	if (orphan)
 		kref_put(&hmm->kref, hmm_free);
 }
@@ -701,19 +696,39 @@ enum hmm_range_state {
 	HMM_RANGE_GONE,
 };
 
+/*
+ * The caller keeps @hmm by RCU or a reference, and @range is the driver's. All
+ * else is known only under the lock: while the range is registered with a
+ * mirror, the subscription lives and so does the mm.
+ */
 static enum hmm_range_state hmm_range_state(struct hmm *hmm,
 					    const struct hmm_range *range)
 {
 	enum hmm_range_state state = HMM_RANGE_QUIET;
-	unsigned long flags;
 
-	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	if (hmm_mm_gone(hmm) || !range->mirror)
+	spin_lock_irq(&hmm->ranges_lock);
+	if (range->hmm != hmm || !range->mirror || hmm_mm_gone(hmm))
 		state = HMM_RANGE_GONE;
 	else if (hmm_busy(hmm, range->start, range->end))
 		state = HMM_RANGE_BUSY;
-	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	spin_unlock_irq(&hmm->ranges_lock);
 	return state;
+}
+
+/* The caller has a reference on @hmm, which this drops. */
+static noinline bool hmm_range_wait_slow(struct hmm *hmm,
+					 const struct hmm_range *range,
+					 unsigned long timeout)
+{
+	unsigned int ms = min_t(unsigned long, timeout, UINT_MAX);
+	enum hmm_range_state state;
+
+	wait_event_timeout(hmm->wq,
+			   (state = hmm_range_state(hmm, range)) !=
+			   HMM_RANGE_BUSY,
+			   msecs_to_jiffies(ms));
+	kref_put(&hmm->kref, hmm_free);
+	return state == HMM_RANGE_QUIET;
 }
 
 /**
@@ -725,29 +740,30 @@ static enum hmm_range_state hmm_range_state(struct hmm *hmm,
  * make @range valid, only hmm_range_fault() does.
  *
  * Context: sleeps, not interrupted by signals. The mmap lock may be held;
- * never in a callback nor under a lock that one takes. @range is registered
- * when this is called; it may be unregistered meanwhile, but must stay.
+ * never in a callback nor under a lock that one takes. @range must stay
+ * allocated; it may be unregistered meanwhile, and so may its mirror.
  * Return: true when no invalidation that overlaps @range is in flight; false
- * at the time-out, and at once when the address space is gone or @range is not
- * registered.
+ * at the time-out, and at once when the address space is gone or @range or its
+ * mirror is not registered any more.
  */
 bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout)
 {
-	unsigned int ms = min_t(unsigned long, timeout, UINT_MAX);
-	struct hmm *hmm = range->hmm;
-	enum hmm_range_state state;
+	enum hmm_range_state state = HMM_RANGE_GONE;
+	struct hmm *hmm;
 
-	if (!hmm)
-		return false;
 	might_sleep();
-	hmm_may_wait();
-	/* Who wakes us may unregister the range, and then its mirror */
-	kref_get(&hmm->kref);
-	wait_event_timeout(hmm->wq,
-			   (state = hmm_range_state(hmm, range)) !=
-			   HMM_RANGE_BUSY,
-			   msecs_to_jiffies(ms));
-	kref_put(&hmm->kref, hmm_free);
+	hmm_might_wait_invalidate();
+
+	rcu_read_lock();
+	hmm = READ_ONCE(range->hmm);
+	if (hmm)
+		state = hmm_range_state(hmm, range);
+	if (state == HMM_RANGE_BUSY && !kref_get_unless_zero(&hmm->kref))
+		state = HMM_RANGE_GONE;
+	rcu_read_unlock();
+
+	if (unlikely(state == HMM_RANGE_BUSY))
+		return hmm_range_wait_slow(hmm, range, timeout);
 	return state == HMM_RANGE_QUIET;
 }
 EXPORT_SYMBOL(hmm_range_wait_until_valid);
@@ -757,9 +773,9 @@ EXPORT_SYMBOL(hmm_range_wait_until_valid);
 /* Parts of a fault, for which might_sleep() wants interrupts to be on. */
 
 /*
- * A fault begins: nothing of the range has been read, and the walk of all of it
- * begins as in hmm_cursor_advance(). @owner becomes that of the mirror, which
- * is not looked at again.
+ * Begins a fault: nothing of the range has been read, and the walk of all of
+ * it may begin as in hmm_cursor_advance(). Stores the owner of the mirror in
+ * *@owner, as the mirror itself may go.
  */
 int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner)
 {
@@ -781,8 +797,8 @@ int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner)
 }
 
 /*
- * A walk of [from, end) goes on. What is in flight may be changing page tables
- * there, and what starts from now on collides.
+ * Continues with a walk of [from, end). An invalidation in flight may be
+ * changing page tables there; one that starts from now on collides.
  */
 int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 		       unsigned long from)
@@ -799,8 +815,8 @@ int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 }
 
 /*
- * A fault at or after @to begins: what it invalidates from there on will be
- * read again.
+ * Prepares a page fault at or after @to: entries from there on will be read
+ * again, whatever the fault invalidates.
  */
 void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 			unsigned long to)
@@ -810,7 +826,7 @@ void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 	spin_unlock_irq(&hmm->ranges_lock);
 }
 
-/* The walk reached the end: is what it read still so? */
+/* Ends a fault that has read all entries: the range is valid if they hold. */
 int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range)
 {
 	bool valid;

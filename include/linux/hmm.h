@@ -63,24 +63,32 @@ enum hmm_pfn_value_e {
 };
 
 #ifdef CONFIG_HMM_MIRROR
-/* Invalidations told apart; what is beyond counts as touching every range. */
+/* Invalidations that are kept apart; one span encloses all beyond that. */
 #define HMM_INFLIGHT_MAX 32
 
+/* An invalidation in flight of [start, end), identified by its @key. */
+struct hmm_inflight {
+	const struct mmu_notifier_range *key;
+	unsigned long start;
+	unsigned long end;
+};
+
 /**
- * struct hmm - what HMM knows of one address space
- * @mmu_notifier: subscription to the start of invalidations and to mm exit;
- *	its ->mm is the address space, valid while a mirror is registered
+ * struct hmm - one address space that is mirrored
+ * @mmu_notifier: subscription to invalidations and to mm exit; its ->mm is the
+ *	address space, valid while a mirror is registered
  * @ranges_lock: leaf spinlock, taken with interrupts off. Protects @ranges,
  *	@notifiers, the private fields down to @dead, and in every range
  *	registered here all fields that the driver does not set
  * @ranges: every registered &struct hmm_range
- * @mirrors: every registered &struct hmm_mirror
- * @mirrors_sem: protects @mirrors; read in callbacks
+ * @mirrors: every registered &struct hmm_mirror; callbacks read it under the
+ *	SRCU of the notifier core
+ * @mirrors_sem: held to change @mirrors
  * @wq: hmm_range_wait_until_valid() sleeps here
  * @notifiers: invalidations in flight
  *
- * Made by the first hmm_mirror_register() of an mm, gone after its last
- * hmm_mirror_unregister(). Drivers may read @mmu_notifier.mm and no more.
+ * Made by the first hmm_mirror_register() of an mm, freed after its last
+ * hmm_mirror_unregister(). Drivers may read @mmu_notifier.mm and nothing else.
  */
 struct hmm {
 	struct mmu_notifier	mmu_notifier;
@@ -92,18 +100,14 @@ struct hmm {
 	long			notifiers;
 	/* private: ranges_lock protects, down to dead */
 	struct rb_root_cached	tree;
-	struct {
-		const struct mmu_notifier_range *key;
-		unsigned long start;
-		unsigned long end;
-	} inflight[HMM_INFLIGHT_MAX];
+	struct hmm_inflight	inflight[HMM_INFLIGHT_MAX];
 	unsigned int		nr_inflight;
 	unsigned int		nr_overflow;
+	struct hmm_inflight	overflow;
 	bool			dead;
-	/* private: the pair's mutex in mm/hmm.c protects users */
-	struct mmu_notifier	end_notifier;
-	unsigned int		users;
+	/* private: life of the memory, see mm/hmm.c */
 	struct kref		kref;
+	struct rcu_head		rcu;
 };
 #else
 struct hmm;
@@ -161,7 +165,7 @@ struct hmm_mirror_ops {
 	 * @sync_cpu_device_pagetables for all addresses instead, with the
 	 * event MMU_NOTIFY_RELEASE.
 	 *
-	 * Context: may sleep; &hmm.mirrors_sem is held for read.
+	 * Context: may sleep; the notifier core's SRCU is held.
 	 */
 	void (*release)(struct hmm_mirror *mirror);
 
@@ -170,8 +174,13 @@ struct hmm_mirror_ops {
 	 *
 	 * Takes the driver's lock, removes ``[update->start, update->end)``
 	 * from the device's page table, and returns when the device can no
-	 * longer use what was there, TLBs included. It is called for every
-	 * change in the address space, not only where ranges are.
+	 * longer use the pages, TLBs included. It is called for every change
+	 * in the address space, not only for addresses of ranges.
+	 *
+	 * Before it returns, the driver marks each page dirty that the device
+	 * may have written (folio_mark_dirty()). The CPU's entry may be clean
+	 * although it is writable, as after MADV_FREE: reclaim drops a page
+	 * that nobody marked dirty, and the device's data is lost.
 	 *
 	 * It may leave the device's page table alone only for an update whose
 	 * event is MMU_NOTIFY_MIGRATE or MMU_NOTIFY_EXCLUSIVE and whose owner
@@ -351,14 +360,64 @@ static inline bool hmm_range_valid(struct hmm_range *range)
 }
 #endif /* CONFIG_HMM_MIRROR */
 
-/* A special value may have the VALID bit, so it is told by its whole word. */
+/**
+ * struct hmm_encoding - how entries are written and requests are read
+ * @valid: bit of an entry with a pfn; on input, of an entry with a request
+ * @write: bits of an entry that may be written; on input, a request for that
+ * @private: bits of an entry with private memory; on input, a request for
+ *	system memory instead
+ * @none: entry without memory
+ * @error: entry that can't be used
+ * @special: entry without a struct page
+ * @shift: of the pfn
+ */
+struct hmm_encoding {
+	u64 valid;
+	u64 write;
+	u64 private;
+	u64 none;
+	u64 error;
+	u64 special;
+	unsigned int shift;
+};
+
+/* The encoding that a driver set in @range. */
+static inline struct hmm_encoding
+hmm_range_encoding(const struct hmm_range *range)
+{
+	return (struct hmm_encoding){
+		.valid		= range->flags[HMM_PFN_VALID],
+		.write		= range->flags[HMM_PFN_WRITE],
+		.private	= range->flags[HMM_PFN_DEVICE_PRIVATE],
+		.none		= range->values[HMM_PFN_NONE],
+		.error		= range->values[HMM_PFN_ERROR],
+		.special	= range->values[HMM_PFN_SPECIAL],
+		.shift		= range->pfn_shift,
+	};
+}
+
+/* A value may have the VALID bit, so it is compared as a whole. */
+static inline bool hmm_encoding_has_pfn(const struct hmm_encoding *enc,
+					u64 entry)
+{
+	return entry & enc->valid && entry != enc->none &&
+	       entry != enc->error && entry != enc->special;
+}
+
+/* Flags may lie above the pfn as well as below. */
+static inline unsigned long hmm_encoding_pfn(const struct hmm_encoding *enc,
+					     u64 entry)
+{
+	return (entry & ~(enc->valid | enc->write | enc->private)) >>
+	       enc->shift;
+}
+
 static inline bool hmm_device_entry_has_pfn(const struct hmm_range *range,
 					    u64 entry)
 {
-	return entry & range->flags[HMM_PFN_VALID] &&
-	       entry != range->values[HMM_PFN_NONE] &&
-	       entry != range->values[HMM_PFN_ERROR] &&
-	       entry != range->values[HMM_PFN_SPECIAL];
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+
+	return hmm_encoding_has_pfn(&enc, entry);
 }
 
 /**
@@ -372,12 +431,11 @@ static inline bool hmm_device_entry_has_pfn(const struct hmm_range *range,
 static inline unsigned long
 hmm_device_entry_to_pfn(const struct hmm_range *range, u64 entry)
 {
-	if (!hmm_device_entry_has_pfn(range, entry))
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+
+	if (!hmm_encoding_has_pfn(&enc, entry))
 		return -1UL;
-	/* Flags may lie above the pfn as well as below */
-	entry &= ~(range->flags[HMM_PFN_VALID] | range->flags[HMM_PFN_WRITE] |
-		   range->flags[HMM_PFN_DEVICE_PRIVATE]);
-	return entry >> range->pfn_shift;
+	return hmm_encoding_pfn(&enc, entry);
 }
 
 /**

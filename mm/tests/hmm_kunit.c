@@ -1395,6 +1395,45 @@ static void mirror_gone_before_its_range_is_a_warning(struct kunit *test)
 	hk_expect_orphan(test, range);
 }
 
+/*
+ * The warning of the test before is not repeated in these two.
+ */
+
+/* The mirror goes under a sleeping waiter, then the range, then struct hmm. */
+static void waiter_wakes_when_its_mirror_goes(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
+	struct hk_waiter *waiter = hk_wait_start(test, range, HK_LONG_MS);
+
+	hmm_mirror_unregister(&hk->dev->mirror);
+	hmm_range_unregister(range);
+	mmu_notifier_synchronize();
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_FALSE(test, waiter->result);
+	hk_end(inval);
+}
+
+/*
+ * After the last mirror nothing keeps the mm for a range that is left over. Not
+ * to depend on KASAN for the answer, there is no mm to read.
+ */
+static void wait_without_a_mirror_reads_no_mm(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hmm_range *range = hk_range(test, hk_anon(test, 1), 1);
+
+	hmm_mirror_unregister(&hk->dev->mirror);
+	mmu_notifier_synchronize();
+	range->hmm->mmu_notifier.mm = NULL;
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EINVAL);
+	hmm_range_unregister(range);
+	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
+}
+
 static void hk_expect_round_trip(struct kunit *test,
 				 const struct hk_encoding *encoding)
 {
@@ -1468,6 +1507,8 @@ static struct kunit_case hk_register_cases[] = {
 	KUNIT_CASE(unregistered_range_is_refused),
 	KUNIT_CASE(range_unregistered_twice_is_a_warning),
 	KUNIT_CASE(mirror_gone_before_its_range_is_a_warning),
+	KUNIT_CASE(waiter_wakes_when_its_mirror_goes),
+	KUNIT_CASE(wait_without_a_mirror_reads_no_mm),
 	KUNIT_CASE(entry_has_the_pfn_it_was_made_of),
 	KUNIT_CASE(entry_without_pfn_has_no_page),
 	{}

@@ -3,9 +3,9 @@
  * KUnit tests of mm/hmm.c: what hmm_range_fault() returns and leaves behind,
  * what it asks of whom, and that its own faults are not in its way.
  *
- * Not here: -EINTR, because kernel threads get no fatal signals; memory that
- * userfaultfd serves is stood in for by a file whose faults do what
- * handle_userfault() does. Both are tested from user space.
+ * Kernel threads get no fatal signals, so the test sets one pending by hand; and
+ * memory that userfaultfd serves is stood in for by a file whose faults do what
+ * handle_userfault() does. Both are tested from user space, too.
  */
 #include <kunit/test.h>
 #include <linux/hmm.h>
@@ -14,6 +14,7 @@
 #include <linux/mman.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include "hmm_kunit.h"
 
@@ -896,6 +897,63 @@ static void write_over_a_mixture_is_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+static void hk_kill(void *arg)
+{
+	sigaddset(&current->pending.signal, SIGKILL);
+	set_thread_flag(TIF_SIGPENDING);
+}
+
+static void hk_unkill(void)
+{
+	sigdelset(&current->pending.signal, SIGKILL);
+	clear_thread_flag(TIF_SIGPENDING);
+}
+
+/* The signal comes while the page before @next is read. */
+static void hk_expect_killed(struct kunit *test, unsigned long next,
+			     unsigned long npages)
+{
+	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 1);
+	unsigned long addr = next - PAGE_SIZE;
+	struct hmm_range *range = hk_range(test, addr, 1 + npages);
+	pte_t old;
+
+	hk_remap(test, addr, 1, hf->file, HK_RW);
+	hk_write(test, addr, 1);
+	old = hk_set_pte(test, addr,
+			 pte_mkspecial(pfn_pte(hk_pfn(test, addr),
+					       PAGE_READONLY)));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
+			1 + npages);
+	hf->look = hk_kill;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
+			-EINTR);
+	hf->look = NULL;
+	hk_unkill();
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hk_set_pte(test, addr, old);
+	hmm_range_unregister(range);
+}
+
+static void fatal_signal_ends_a_walk(struct kunit *test)
+{
+	unsigned long len = 4 * PMD_SIZE;
+	unsigned long addr = ALIGN(hk_anon(test, 5 * PMD_SIZE >> PAGE_SHIFT),
+				   PMD_SIZE);
+	struct file *file = hk_hugetlb_file(test, 2);
+
+	/* Next comes a page table, then a hole, then two pages of hugetlb. */
+	hk_write(test, addr + PMD_SIZE, 1);
+	hk_expect_killed(test, addr + PMD_SIZE, 1);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr, len), 0);
+	hk_remap(test, addr, PMD_SIZE >> PAGE_SHIFT, NULL, HK_RW);
+	hk_expect_killed(test, addr + PMD_SIZE, len / 4 >> PAGE_SHIFT);
+	hk_remap(test, addr + PMD_SIZE, 2 * PMD_SIZE >> PAGE_SHIFT, file,
+		 HK_RW);
+	hk_write(test, addr + PMD_SIZE, 1);
+	hk_expect_killed(test, addr + PMD_SIZE, 2 * PMD_SIZE >> PAGE_SHIFT);
+}
+
 static struct kunit_case hk_fault_cases[] = {
 	KUNIT_CASE(unknown_flag_is_einval),
 	KUNIT_CASE(range_changed_since_is_einval),
@@ -907,6 +965,7 @@ static struct kunit_case hk_fault_cases[] = {
 	KUNIT_CASE(fault_without_memory_is_enomem),
 	KUNIT_CASE(address_unmet_after_16_faults_is_ebusy),
 	KUNIT_CASE(address_met_at_the_15th_fault_is_fine),
+	KUNIT_CASE(fatal_signal_ends_a_walk),
 	KUNIT_CASE(fault_that_drops_the_lock_is_eagain),
 	KUNIT_CASE(fault_may_not_drop_the_lock_unless_told),
 	KUNIT_CASE(memory_somebody_else_serves_is_eagain_or_efault),

@@ -611,6 +611,55 @@ static void device_private_page_that_may_not_be_written(struct kunit *test)
 	hk_reap(test, child);
 }
 
+/* As PAGEMAP_SCAN does it: a bit of its own, in an entry that stays writable. */
+static void device_private_page_that_userfaultfd_protects(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hk_devmem *mem = hk_devmem(test, hk);
+	unsigned long addr = hk_anon(test, 1);
+	u64 entry, there;
+	pte_t old;
+
+	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
+		kunit_skip(test, "no userfaultfd write protection here");
+	hk->dev->mirror.dev_private_owner = hk;
+	hk_write(test, addr, 1);
+	there = hk_entry(hk_to_device(test, mem, addr), HK_V | HK_P);
+	old = hk_set_pte(test, addr, __pte(0));
+	hk_set_pte(test, addr, pte_swp_mkuffd_wp(old));
+	KUNIT_EXPECT_EQ(test, hk_look(test, addr), there);
+	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), 1);
+	KUNIT_EXPECT_EQ(test, entry, there);
+	hk_set_pte(test, addr, old);
+	KUNIT_EXPECT_EQ(test, hk_look(test, addr), there | HK_W);
+}
+
+/* Such an entry looks like any other, and a driver would take it for memory. */
+static void device_private_page_without_a_flag_is_nobodys(struct kunit *test)
+{
+	const struct hk_encoding encoding = {
+		.flags = { HK_V, HK_W, 0 },
+		.values = { HK_ERROR, HK_NONE, HK_SPECIAL },
+		.shift = HK_SHIFT,
+	};
+	struct hk *hk = test->priv;
+	struct hk_devmem *mem = hk_devmem(test, hk);
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *range = hk_range_alloc(test, addr, 2);
+
+	hk->dev->mirror.dev_private_owner = hk;
+	hk_write(test, addr, 2);
+	hk_to_device(test, mem, addr);
+	hk_encode(range, &encoding);
+	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2);
+	KUNIT_EXPECT_EQ(test, range->pfns[0],
+			hk_entry(hk_pfn(test, addr), HK_V | HK_W));
+	hmm_range_unregister(range);
+}
+
 static void device_private_page_of_another(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -713,6 +762,8 @@ static struct kunit_case hk_table_cases[] = {
 	KUNIT_CASE(no_mapping),
 	KUNIT_CASE(device_private_page_of_ones_own),
 	KUNIT_CASE(device_private_page_that_may_not_be_written),
+	KUNIT_CASE(device_private_page_that_userfaultfd_protects),
+	KUNIT_CASE(device_private_page_without_a_flag_is_nobodys),
 	KUNIT_CASE(device_private_page_of_another),
 	KUNIT_CASE(device_private_pages_come_back_in_one_call),
 	KUNIT_CASE(device_private_pages_come_back_with_others),
