@@ -5,13 +5,22 @@
 # that neither root nor a change to the machine is needed.
 
 # Suites by what they are for, as their code names change.
-readonly NEWER_SUITES='testing unstable experimental'
+readonly NEWER_SUITES='testing unstable experimental stable-backports'
 
-# newer_sources: the newer suites of the archive that this release is from, at
-# the address that the machine's own sources name.
+# code_name LISTS SUITE: the suite's code name, once its lists are there.
+code_name()
+{
+	find "$1" -name "*_$2_*Release" -exec sed -n 's/^Codename: //p' {} + |
+		sort -u
+}
+
+# newer_sources LISTS: the newer suites of the archive that this release is
+# from, at the address that the machine's own sources name. A mirror may be
+# weeks behind with stable-backports and not with the code name of the same
+# suite, so both are looked at.
 newer_sources()
 {
-	local release address suite
+	local lists=$1 release address suite
 
 	release=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
 	# shellcheck disable=SC2016 # apt's names, not the shell's
@@ -22,7 +31,7 @@ newer_sources()
 	[ -n "$address" ] ||
 		die "apt's sources have no main of $release, so there is nowhere" \
 		    "to look for newer packages"
-	for suite in $NEWER_SUITES; do
+	for suite in $NEWER_SUITES $(code_name "$lists" stable-backports); do
 		printf 'deb %s %s main\n' "$address" "$suite"
 	done
 }
@@ -43,7 +52,8 @@ private_apt()
 	# Checkouts share the cache; apt's own locks do not wait.
 	exec {apt_lock}> "$state/lock"
 	flock "$apt_lock"
-	[ "$suites" != newer ] || newer_sources > "$state/sources.list"
+	[ "$suites" != newer ] ||
+		newer_sources "$state/lists" > "$state/sources.list"
 	"$program" -q -o Dir::State::Lists="$state/lists" \
 		-o Dir::Cache="$state/cache" "${sources[@]}" \
 		-o APT::Sandbox::User="$(id -un)" \
@@ -51,4 +61,12 @@ private_apt()
 		-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false \
 		-o Acquire::Retries=2 "$@"
 	exec {apt_lock}>&-
+}
+
+# update_lists own|newer: the lists, fetched again. Of the newer suites twice,
+# as only a list has a suite's code name.
+update_lists()
+{
+	private_apt "$1" apt-get update
+	[ "$1" != newer ] || private_apt "$1" apt-get update
 }

@@ -6,7 +6,8 @@
 # Unpacks the source of Debian's linux-source-KERNEL in BASE/pristine and, when
 # all of it is there, writes its exact version to BASE/version. The package is
 # fetched with apt.sh. KERNEL=mainline is the newest linux-source-7.x that the
-# archive's newer suites offer. KSRC=DIR takes that tree as it stands.
+# archive's newer suites offer: a release, or a candidate where there is none.
+# KSRC=DIR takes that tree as it stands.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
@@ -44,22 +45,45 @@ finish()
 	mv -- "$base/version.new" "$base/version"
 }
 
-# newest: of the packages that can be had, the one with the highest version.
+# newest: of lines "VERSION ...", the one with the highest version. A candidate
+# (7.4~rc1-1) is below each release.
 newest()
 {
-	private_apt "$suites" apt-cache pkgnames linux-source- |
-		grep -xE -- "$package" | sort -V | tail -n 1
+	local line key best='' best_key=''
+
+	while read -r line; do
+		key=${line%% *}
+		[[ $key != *~rc* ]] || key=0~$key
+		if [ -z "$best" ] ||
+		   dpkg --compare-versions "$key" gt "$best_key"; then
+			best=$line best_key=$key
+		fi
+	done
+	printf '%s\n' "$best"
+}
+
+# offered: "VERSION NAME" of each package that can be had.
+offered()
+{
+	local names
+
+	names=$(private_apt "$suites" apt-cache pkgnames linux-source- |
+		grep -xE -- "$package")
+	# shellcheck disable=SC2086 # a list
+	private_apt "$suites" apt-cache madison $names |
+		awk '{ print $3, $1 }'
 }
 
 # What progress.sh runs: apt-get download writes to the current directory.
 download()
 {
-	local name
+	local name version
 
-	private_apt "$suites" apt-get update
-	name=$(newest)
+	update_lists "$suites"
+	read -r version name < <(offered | newest)
+	[ -n "$version" ]
 	cd "$1"
-	private_apt "$suites" apt-get download "$name"
+	private_apt "$suites" apt-get download "$name=$version"
 }
 
 # whole DEB: is it what was once downloaded?
@@ -68,12 +92,15 @@ whole()
 	[ -f "$1.sha256" ] && (cd "${1%/*}" && sha256sum --status -c "$1.sha256")
 }
 
-# cached: the newest package that is already here, in $deb.
+# cached: the newest package that is already here, in $deb. Before a candidate
+# is taken, the archive is asked for a release.
 cached()
 {
 	deb=$(find "$CACHE/base" -maxdepth 1 -regextype posix-extended \
-		-regex ".*/${package}_[^/]*[.]deb" | sort -V | tail -n 1)
-	[ -n "$deb" ] || return 1
+		-regex ".*/${package}_[^/]*[.]deb" -printf '%f\n' |
+		sed 's/^[^_]*_\([^_]*\)_.*/\1 &/' | newest)
+	[ -n "$deb" ] && [[ $deb != *~rc* ]] || return 1
+	deb=$CACHE/base/${deb#* }
 	whole "$deb" && return
 	say "$deb is damaged; fetching it again"
 	rm -f -- "$deb" "$deb.sha256"

@@ -19,7 +19,7 @@ download()
 {
 	local deb
 
-	private_apt newer apt-get update
+	update_lists newer
 	cd "$1"
 	# shellcheck disable=SC2086 # a list
 	private_apt newer apt-get download $PACKAGES
