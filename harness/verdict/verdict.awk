@@ -466,7 +466,7 @@ function block_judge()
 	if (block_header !~ /WARNING: /)
 		return
 	if (!warn_expected()) {
-		problem_splat("log line " block_line ": " block_what)
+		problem_splat("log line " block_line ": " block_what block_text)
 		last_splat = FNR
 	}
 }
@@ -478,21 +478,25 @@ function block_begin()
 	in_block = header_open = 1
 	block_header = ""
 	block_what = "a WARN"
+	block_text = ""
 	block_line = FNR
 }
 
 function block_read(line)
 {
-	if (header_open && line ~ /WARNING: /)
-		block_what = line
 	if (line ~ /---\[ end trace/) {
 		if (header_open)
 			block_judge()
 		in_block = 0
 	} else if (header_open && line ~ /Modules linked in:|PID: [0-9]+ Comm:/)
 		block_judge()
-	else if (header_open)
+	else if (header_open) {
+		if (line ~ /WARNING: /)
+			block_what = line
+		else
+			block_text = block_text ": " line
 		block_header = block_header "\n" line
+	}
 }
 
 function policy_match(line,	i)
