@@ -7,6 +7,9 @@
 set -euo pipefail
 . "${0%/*}/lib.sh"
 
+# For how long another's apt-get is waited for.
+readonly LOCK_SECONDS=600
+
 # A package, and what it is for. The verbs have these in common.
 readonly PACKAGES='
 bc		kernel build: kernel/time/timeconst.bc
@@ -79,13 +82,32 @@ missing()
 			}'
 }
 
+# update: waits while another apt-get has the lists. Their lock, unlike dpkg's,
+# has no time limit to be set, so apt-get is asked again.
+update()
+{
+	local said waited
+
+	for ((waited = 0; ; waited++)); do
+		if said=$(LC_ALL=C apt-get update 2>&1); then
+			printf '%s\n' "$said"
+			return
+		fi
+		printf '%s\n' "$said"
+		[ "$waited" -lt "$LOCK_SECONDS" ] &&
+			grep -q 'Could not get lock' <<< "$said" || return
+		sleep 1
+	done
+}
+
 # What progress.sh runs. Lists that are missing or old are not noticed before.
 install()
 {
-	local apt=(apt-get install -y --no-install-recommends "$@")
+	local apt=(apt-get -o "DPkg::Lock::Timeout=$LOCK_SECONDS" install -y
+		--no-install-recommends "$@")
 
 	export DEBIAN_FRONTEND=noninteractive
-	"${apt[@]}" || { apt-get update && "${apt[@]}"; }
+	"${apt[@]}" || { update && "${apt[@]}"; }
 }
 
 if [ "${1-}" = --install ]; then
