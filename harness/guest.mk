@@ -25,13 +25,19 @@ $(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
 # ours, whose UAPI they take from the pristine source as well.
 STOCK_TESTS := stock-hmm-tests
 
+# How many times the time that they give themselves; see patience.h.
+STOCK_PATIENCE := $(if $(filter plain,$(FLAVOUR)),5,15)
+STOCK_LIMITS := -include $(HARNESS)/guest/patience.h \
+	-DHMM_PATIENCE=$(STOCK_PATIENCE)
+export STOCK_LIMITS
+
 STOCK_DIR := $(BASE)/pristine/tools/testing/selftests/mm
 
 # With the helpers that their Makefile links to each test.
-$(GUEST)/bin/stock-hmm-tests: $(BASE)/version
+$(GUEST)/bin/stock-hmm-tests: $(BASE)/version $(HARNESS)/guest/patience.h
 	@mkdir -p $(@D)
 	@cd $(STOCK_DIR) && $(GUEST_CC) -O2 -g -w -static -pthread \
-		-D_GNU_SOURCE= -I$(BASE)/pristine \
+		-D_GNU_SOURCE= $(STOCK_LIMITS) -I$(BASE)/pristine \
 		-I$(BASE)/pristine/tools/testing/selftests \
 		-I$(BASE)/pristine/tools/include/uapi hmm-tests.c \
 		$$(sed -n 's/^$$(TEST_GEN_FILES): *//p' Makefile) -o $@
