@@ -37,7 +37,7 @@ Heterogeneous memory management for the kernel: mirrors.
   JOBS=N                   how many jobs at once ($(JOBS))
 
 Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
-4 not built. Downloads and ccache: $(CACHE)
+4 not built, or a setting that cannot be. Downloads and ccache: $(CACHE)
 endef
 
 VERBS := run test bench guest shell modules kernel tree base config check \
@@ -48,7 +48,10 @@ VERBS := run test bench guest shell modules kernel tree base config check \
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
-export HELP BUILD
+# A dollar in CMD is the guest shell's, not make's.
+CMD_TEXT := $(value CMD)
+
+export HELP BUILD CMD_TEXT VERBS
 
 help:
 	@printf '%s\n' "$$HELP"
@@ -64,6 +67,11 @@ $(VERBS:%=%.work): %.work:
 # status is known.
 $(VERBS): %: %.work
 	@$(leave)
+
+# A verb that there is not: front.sh refuses it. $(shell) exports nothing.
+.DEFAULT:
+	@$(shell TOP=$(TOP) BUILD=$(BUILD) VERBS='$(VERBS)' \
+		$(HARNESS)/front.sh '$(MAKE)' '$@' $(STATUS) >&2)$(leave)
 
 HMM_STATUS = $(or $(shell cat $(STATUS) 2>/dev/null),4)
 leave = $(if $(filter 0,$(HMM_STATUS)),rm -f $(STATUS),$(leave_failed))

@@ -5,14 +5,6 @@
 #	$(BASE)/version		stock source is in $(BASE)/pristine; its version
 #	$(BASE)/tree/.laid		the series is laid on it in $(BASE)/tree
 
-ifeq ($(wildcard $(SERIES)/stock.sha256),)
-  ifneq ($(MAKECMDGOALS),clean)
-    $(error hmm: there is no series for KERNEL=$(KERNEL); \
-      there is one for: $(patsubst $(TOP)/series/%/stock.sha256,%,$(wildcard \
-      $(TOP)/series/*/stock.sha256)))
-  endif
-endif
-
 # Each file under these stands at the same path in the kernel's tree.
 LAID_DIRS := include mm lib samples tools Documentation
 LAID := $(shell cd $(TOP) && find $(LAID_DIRS) -type f \
@@ -38,7 +30,8 @@ HUNK_FILES := $(if $(HUNKS),$(shell sed -n 's#^+++ b/##p' $(HUNKS)))
 COPIES := $(foreach file,$(LAID),$(if $(filter $(call in_tree,$(file)), \
 	$(HUNK_FILES)),$(TOP)/$(file)))
 
-# Unpacked once; a new release of the package is taken after `make clean`.
+# Unpacked once. A newer release is taken after `make clean`, when the package is
+# gone from the cache.
 $(BASE)/version:
 	@$(HARNESS)/fetch-base.sh $(BASE)
 

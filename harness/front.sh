@@ -16,6 +16,7 @@ readonly INTERRUPTED=130
 readonly run=$$.$EPOCHSECONDS
 
 [ $# -eq 3 ] || die "usage: front.sh MAKE VERB STATUS_FILE"
+readonly make_exit=$BUILD/make-exit.so
 make=$1 verb=$2 status_file=$3
 
 # All that was started from here has HMM_RUN in its environment, also what lost
@@ -74,6 +75,14 @@ watched()
 	return "$status"
 }
 
+# Without it make cannot end with our status.
+build_make_exit()
+{
+	[ "$make_exit" -nt "$TOP/harness/make-exit.c" ] ||
+		gcc -shared -fPIC -Wall -o "$make_exit" \
+			"$TOP/harness/make-exit.c"
+}
+
 # drop_noise() knows make's messages in English.
 export LC_ALL=C.UTF-8
 export HMM_STATUS_FILE=$BUILD/status.verb
@@ -87,13 +96,14 @@ fi
 # Also what a make that was killed has left.
 rm -f "$BUILD"/status.*
 
+if ! "$TOP/harness/check-settings.sh" "$verb"; then
+	build_make_exit 2> /dev/null
+	finish "$BUILD_FAILED"
+fi
 if [ "$verb" != clean ]; then
 	watched "$TOP/harness/packages.sh" "$BUILD/packages.log" "$verb" ||
 		finish "$BUILD_FAILED"
-	[ "$BUILD/make-exit.so" -nt "$TOP/harness/make-exit.c" ] ||
-		gcc -shared -fPIC -Wall -o "$BUILD/make-exit.so" \
-			"$TOP/harness/make-exit.c" ||
-		die "cannot build make-exit.so in $BUILD"
+	build_make_exit || die "cannot build $make_exit"
 fi
 watched "$make" --no-print-directory -f "$TOP/harness/main.mk" "$verb" &&
 	finish 0

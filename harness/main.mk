@@ -12,10 +12,6 @@ unexport M DEBUG KCSAN
 
 include $(dir $(lastword $(MAKEFILE_LIST)))settings.mk
 
-ifneq ($(and $(call yes,$(DEBUG)),$(call yes,$(KCSAN))),)
-  $(error hmm: KASAN and KCSAN exclude each other: give DEBUG=1 or KCSAN=1)
-endif
-
 include $(HARNESS)/base.mk
 include $(HARNESS)/kernel.mk
 include $(HARNESS)/guest.mk

@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	check-settings.sh VERB	(with VERBS and all settings in the environment)
+#
+# Stops, before anything is fetched or built, at a setting that VERB cannot work
+# with. CMD_TEXT is CMD as it was given, its dollars untouched.
+
+set -euo pipefail
+. "${0%/*}/lib.sh"
+
+[ $# -eq 1 ] || die "usage: check-settings.sh VERB"
+verb=$1
+
+# refuse NAME REASON
+refuse()
+{
+	die "$1=${!1}: $2"
+}
+
+# number NAME: nothing, or a number from 1 on without leading zeros.
+number()
+{
+	[[ ${!1-} =~ ^([1-9][0-9]{0,5})?$ ]] ||
+		refuse "$1" "give a number from 1 to 999999"
+}
+
+# switch NAME
+switch()
+{
+	case ${!1-} in
+	'' | 0 | 1 | n | no | y | yes) ;;
+	*) refuse "$1" "give 1 or 0" ;;
+	esac
+}
+
+on()
+{
+	case ${!1-} in
+	1 | y | yes) ;;
+	*) return 1 ;;
+	esac
+}
+
+base()
+{
+	local known
+
+	[[ $KERNEL == */* || ! -f $SERIES/stock.sha256 ]] || return 0
+	known=$(cd "$TOP/series" && printf '%s\n' */stock.sha256)
+	known=${known//\/stock.sha256/}
+	refuse KERNEL "there is no series for it; there is one for ${known//$'\n'/, }"
+}
+
+cache()
+{
+	[[ $CACHE == /* && $CACHE != *[[:space:]]* ]] ||
+		refuse CACHE "give an absolute path without a space"
+}
+
+accel()
+{
+	case $ACCEL in
+	tcg) ;;
+	kvm)
+		[[ -r /dev/kvm && -w /dev/kvm ]] ||
+			refuse ACCEL "/dev/kvm cannot be opened" ;;
+	*) refuse ACCEL "give tcg or kvm" ;;
+	esac
+}
+
+module()
+{
+	[ -n "${M-}" ] || die "say where the driver is: make modules M=DIR"
+	[[ $M != *[[:space:]:]* ]] ||
+		refuse M "kbuild takes no path with a space or a colon"
+	[ -d "$M" ] || refuse M "there is no such directory"
+	[[ -f $M/Kbuild || -f $M/Makefile ]] ||
+		refuse M "there is neither a Kbuild nor a Makefile in it"
+}
+
+files()
+{
+	local file twice
+
+	# shellcheck disable=SC2086 # names and patterns, as guest.sh takes them
+	set -- ${FILES-}
+	[ $# -gt 0 ] || return 0
+	for file; do
+		[[ -f $file && -r $file ]] ||
+			refuse FILES "there is no file $file that can be read"
+	done
+	twice=$(printf '%s\n' "${@##*/}" | sort | uniq -d)
+	[ -z "$twice" ] ||
+		refuse FILES "two are named $twice, and all go into one folder"
+}
+
+command_given()
+{
+	[[ ${CMD_TEXT-} == *[![:space:]]* ]] ||
+		die "nothing to run in the guest: give CMD='...'"
+}
+
+# What `make test` has is known when its programs are built, see suites.sh.
+only()
+{
+	[ -n "${ONLY-}" ] || return 0
+	case $verb in
+	test)
+		[[ $ONLY =~ ^[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*$ ]] ||
+			refuse ONLY "it names no suite and no test" ;;
+	bench)
+		awk -F '\t' '
+			!/^(#|$)/ && index($1, ENVIRON["ONLY"]) { found = 1 }
+			END { exit !found }' "$HARNESS/bench/rows" ||
+			refuse ONLY "it names no row of harness/bench/rows" ;;
+	check)
+		[[ $ONLY != */* && $ONLY != lib &&
+		   -f $HARNESS/check/$ONLY.sh ]] ||
+			refuse ONLY "it names no check of harness/check" ;;
+	esac
+}
+
+[[ " $VERBS " == *" $verb "* ]] || die "there is no 'make $verb'; see make help"
+[ "$verb" != clean ] || exit 0
+base
+cache
+number JOBS
+number TIMEOUT
+switch DEBUG
+switch KCSAN
+! on DEBUG || ! on KCSAN ||
+	die "KASAN and KCSAN exclude each other: give DEBUG=1 or KCSAN=1"
+case $verb in
+run | test | bench | guest | shell) accel ;;
+esac
+case $verb in
+modules) module ;;
+guest)
+	command_given
+	files
+	;;
+esac
+only
