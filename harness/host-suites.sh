@@ -15,6 +15,12 @@ suite_verdict()
 	"$HARNESS/tests/run.sh"
 }
 
+# suite_harness: settings, clean and what else of the harness needs no guest
+suite_harness()
+{
+	"$HARNESS/tests/harness.sh"
+}
+
 run()
 {
 	local name=$1 status=0

@@ -1,0 +1,416 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	harness.sh [TEST]...
+#
+# Tests of what the harness does outside a guest: each function test_NAME below
+# is one. It runs in a folder of its own, with programs of this machine (apt-get,
+# rm, ...) replaced by what it puts into bin there; it passes by coming to its
+# end. Output is TAP. BASE is a base whose source is unpacked, for one test.
+
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+harness=${here%/*}
+top=${harness%/*}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+# fails COMMAND...
+fails()
+{
+	if "$@"; then
+		echo "did not fail: $*"
+		return 1
+	fi
+}
+
+# program NAME: what stands on stdin is run in place of that program.
+program()
+{
+	mkdir -p bin
+	{ echo '#!/bin/bash'; cat; } > "bin/$1"
+	chmod +x "bin/$1"
+}
+
+# alone COMMAND...: in an environment without settings, with bin before all.
+alone()
+{
+	env -i PATH="$PWD/bin:$PATH" HOME="$PWD" work="$PWD" "$@"
+}
+
+# checkout: a checkout in "tree" that stops where it would install packages.
+checkout()
+{
+	mkdir tree
+	cp -r "$top/Makefile" "$harness" "$top/series" tree/
+	printf '#!/bin/sh\necho went on\nexit 4\n' > tree/harness/packages.sh
+}
+
+# make_in_tree ARGUMENT...: its output in "out", its status in $status.
+make_in_tree()
+{
+	status=0
+	(cd tree && alone make "$@") > out 2>&1 || status=$?
+}
+
+# refused TEXT ARGUMENT...: one line that begins with the text, and status 4.
+refused()
+{
+	local text=$1
+	shift
+
+	make_in_tree "$@"
+	echo "make $*: status $status, $(< out)"
+	[ "$status" -eq 4 ]
+	[ "$(wc -l < out)" -eq 1 ]
+	[[ $(< out) == "hmm: $text"* ]]
+}
+
+# accepted ARGUMENT...
+accepted()
+{
+	make_in_tree "$@"
+	echo "make $*: status $status, $(< out)"
+	grep -qx 'went on' out
+}
+
+test_settings_refused()
+{
+	checkout
+	refused "there is no 'make nonsense'" nonsense
+	refused 'KERNEL=9.9: ' tree KERNEL=9.9
+	refused 'KERNEL=: ' tree KERNEL=
+	refused 'TIMEOUT=abc: ' test TIMEOUT=abc
+	refused 'TIMEOUT=0: ' guest CMD=true TIMEOUT=0
+	refused 'TIMEOUT=08: ' test TIMEOUT=08
+	refused 'JOBS=many: ' kernel JOBS=many
+	refused 'DEBUG=maybe: ' test DEBUG=maybe
+	refused 'KCSAN=off: ' test KCSAN=off
+	refused 'KASAN and KCSAN' test DEBUG=1 KCSAN=1
+	refused 'ACCEL=fast: ' run ACCEL=fast
+	refused 'CACHE=here: ' base CACHE=here
+	refused 'CACHE=/a b: ' base 'CACHE=/a b'
+}
+
+test_settings_accepted()
+{
+	checkout
+	accepted test DEBUG=1 TIMEOUT=3000 JOBS=3 ACCEL=tcg KCSAN=0
+	accepted tree KERNEL=mainline DEBUG= TIMEOUT=
+	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
+	accepted modules M=harness/tests/driver
+	accepted bench ONLY=snapshot
+	accepted check ONLY=sparse
+	accepted test ONLY=hmm.anon_read
+}
+
+test_module_refused()
+{
+	checkout
+	refused 'say where' modules
+	refused "M=$PWD/none: there is no" modules M="$PWD/none"
+	[ ! -e none ]
+	refused 'M=a b: ' modules 'M=a b'
+	[ ! -e tree/a ]
+	refused 'M=series: there is neither' modules M=series
+}
+
+test_guest_refused()
+{
+	checkout
+	refused 'nothing to run' guest
+	refused 'nothing to run' guest 'CMD=  '
+	refused 'FILES=none: ' guest CMD=true FILES=none
+	refused 'FILES=series: ' guest CMD=true FILES=series
+	refused 'FILES=Makefile harness/tests/driver/Makefile: two' \
+		guest CMD=true FILES='Makefile harness/tests/driver/Makefile'
+}
+
+test_only_refused()
+{
+	checkout
+	refused 'ONLY=none: ' bench ONLY=none
+	refused 'ONLY=none: ' check ONLY=none
+	refused 'ONLY=lib: ' check ONLY=lib
+	refused 'ONLY=.: ' test ONLY=.
+	refused 'ONLY=a b: ' test 'ONLY=a b'
+}
+
+# The names of tests are known when their programs are there.
+test_only_names_no_test()
+{
+	local status=0
+
+	mkdir -p guest/bin
+	program lists-none < <(echo 'exit 4')
+	sed -n 's/^ktap [^ ]* \([^ ]*\).*/\1/p' "$harness/guest/suites" |
+		while read -r name; do
+			cp bin/lists-none "guest/bin/$name"
+		done
+	alone TOP="$top" HARNESS="$harness" GUEST="$PWD/guest" ONLY=nonsense \
+		"$harness/suites.sh" > out 2>&1 || status=$?
+	cat out
+	[ "$status" -eq 4 ]
+	grep -q '^hmm: ONLY=nonsense: ' out
+	# No name is a pattern: this one has a dot where hmm_walk has none.
+	fails alone TOP="$top" HARNESS="$harness" GUEST="$PWD/guest" ONLY=hmm.walk \
+		"$harness/suites.sh" > out 2>&1
+}
+
+# What an interrupted clean leaves is whole, or nobody looks there.
+test_clean_interrupted()
+{
+	mkdir -p build/6.12/tree build/6.12/pristine
+	touch build/lock build/6.12/version build/6.12/tree/{.laid,Kbuild}
+	program rm <<-'END'
+		/bin/rm -f -- "$(find "${@: -1}" -name Kbuild)"
+		exit 1
+	END
+	fails alone "$harness/clean.sh" "$PWD/build"
+	find build
+	[ ! -e build/6.12/tree/.laid ] || [ -e build/6.12/tree/Kbuild ]
+	rm bin/rm
+	alone "$harness/clean.sh" "$PWD/build"
+	[ "$(find build -mindepth 1)" = build/lock ]
+}
+
+# An archive with the packages that stand in "archive" (NAME VERSION SUITE).
+archive()
+{
+	program apt-get <<-'END'
+		lists=$(sed -n 's/.*Dir::State::Lists=\([^ ]*\).*/\1/p' <<< "$*")
+		case $* in
+		*indextargets*)
+			. /etc/os-release
+			echo "$VERSION_CODENAME main archive:/" ;;
+		*update*)
+			echo 'Codename: fresh-backports' \
+				> "$lists/archive_dists_stable-backports_InRelease" ;;
+		*download*)
+			echo "${@: -1}" > "$work/downloaded"
+			exit 1 ;;
+		esac
+	END
+	program apt-cache <<-'END'
+		sources=$(sed -n 's/.*Dir::Etc::SourceList=\([^ ]*\).*/\1/p' <<< "$*")
+		offered=$(awk 'FNR == NR { has[$3] = 1; next }
+			$3 in has' "$sources" "$work/archive")
+		case $* in
+		*pkgnames*) cut -d ' ' -f 1 <<< "$offered" | sort -u ;;
+		*madison*)
+			awk -v names="$*" 'index(names, $1) {
+				print $1 " | " $2 " | of " $3 }' <<< "$offered" ;;
+		esac
+	END
+	program dpkg-deb <<-'END'
+		echo "$2" >> "$work/unpacked"
+		exit 1
+	END
+	cat > archive
+}
+
+fetch_mainline()
+{
+	rm -f downloaded unpacked
+	fails alone KERNEL=mainline KSRC='' CACHE="$PWD/cache" \
+		"$harness/fetch-base.sh" "$PWD/base" > out 2>&1
+	cat out
+}
+
+test_mainline_release_first()
+{
+	archive <<-'END'
+		linux-source 7.4~rc1-1~exp1 experimental
+		linux-source-7.4 7.4~rc1-1~exp1 experimental
+		linux-source-7.3 7.3~rc7-1~exp1 experimental
+		linux-source-7.3 7.3.4-1~bpo13+1 fresh-backports
+		linux-source-7.3 7.3.10-1~bpo13+1 fresh-backports
+		linux-source-7.3 7.3.9-1~bpo13+1 stable-backports
+		linux-source-7.2 7.2.13-1 unstable
+		linux-source-6.19 6.19.99-1 unstable
+	END
+	fetch_mainline
+	[ "$(< downloaded)" = linux-source-7.3=7.3.10-1~bpo13+1 ]
+}
+
+test_mainline_candidate_last()
+{
+	archive <<-'END'
+		linux-source-7.4 7.4~rc10-1~exp1 experimental
+		linux-source-7.4 7.4~rc9-1~exp1 experimental
+		linux-source-6.19 6.19.99-1 unstable
+	END
+	fetch_mainline
+	[ "$(< downloaded)" = linux-source-7.4=7.4~rc10-1~exp1 ]
+}
+
+# keep VERSION: that package of 7.3 is in the cache.
+keep()
+{
+	local name=linux-source-7.3_$1_all.deb
+
+	mkdir -p cache/base
+	echo "$1" > "cache/base/$name"
+	(cd cache/base && sha256sum "$name" > "$name.sha256")
+}
+
+test_mainline_cached()
+{
+	archive <<-'END'
+		linux-source-7.3 7.3.4-1 unstable
+	END
+	keep '7.3~rc7-1~exp1'
+	fetch_mainline
+	[ "$(< downloaded)" = linux-source-7.3=7.3.4-1 ]
+	keep 7.3.9-1
+	keep 7.3.10-1
+	fetch_mainline
+	[ ! -e downloaded ]
+	grep -q '/linux-source-7.3_7.3.10-1_all.deb$' unpacked
+}
+
+# Another's apt-get holds dpkg's lock, then that of the lists.
+test_packages_wait()
+{
+	program sleep < <(echo 'exit 0')
+	program apt-get <<-'END'
+		echo "$*" >> "$work/calls"
+		case $* in
+		*install*)
+			[[ $* == *DPkg::Lock::Timeout=[1-9]* ]] || exit 100
+			grep -qx updated "$work/calls" ;;
+		update)
+			if [ "$(grep -cx update "$work/calls")" -lt 3 ]; then
+				echo 'E: Could not get lock /lists/lock.' >&2
+				exit 100
+			fi
+			echo updated >> "$work/calls" ;;
+		esac
+	END
+	alone "$harness/packages.sh" --install a b
+	[ "$(grep -cx update calls)" -eq 3 ]
+}
+
+# Any other failure is not waited for.
+test_packages_fail()
+{
+	program sleep < <(echo 'exit 0')
+	program apt-get <<-'END'
+		echo "$*" >> "$work/calls"
+		echo 'E: no network' >&2
+		exit 100
+	END
+	fails alone "$harness/packages.sh" --install a b
+	[ "$(grep -cx update calls)" -eq 1 ]
+}
+
+# wall LINE...: what is said of these lines of hmm-bench's.
+wall()
+{
+	printf '%b\n' "$@" > output
+	awk -f "$harness/bench/wall.awk" file=rows "$harness/bench/rows" \
+		file=output output
+}
+
+test_bench_not_measured()
+{
+	local row='wall\tsnapshot-thp\t0.5\t0.4\t0.6'
+
+	wall "$row" 'hmm-bench: no huge pages: 4096 KiB' \
+		'hmm-bench: load failed\r' 'hmm-bench: size-512 failed' > out
+	cat out
+	grep -qE 'more threads +not measured$' out
+	grep -qE '512 pages \(call\) +not measured$' out
+	fails wall 'hmm-bench: load failed'
+	wall "$row" > out
+	fails grep -q 'not measured' out
+}
+
+# The guest's part: a row that was not measured is no failure, a crash is.
+test_bench_wall_status()
+{
+	local command script
+
+	mkdir -p kbuild base
+	touch kbuild/.config base/version
+	cp -r "$harness" harness
+	for script in boot verdict; do
+		echo '#!/bin/sh' > "harness/$script.sh"
+	done
+	# Without gen_init_cpio there is nothing to pack.
+	sed -i '/^\tpack$/d' harness/guest.sh
+	alone KBUILD="$PWD/kbuild" BASE="$PWD/base" HARNESS="$PWD/harness" \
+		RESULTS="$PWD/results" GUEST="$PWD/guest" FLAVOUR=plain \
+		harness/guest.sh wall
+	command=$(sed -n 's/^live bench //p' results/job)
+	echo "$command"
+	program hmm-bench < <(echo "exit \$BENCH_STATUS")
+	alone BENCH_STATUS=0 sh -c "$command"
+	alone BENCH_STATUS=1 sh -c "$command"
+	fails alone BENCH_STATUS=139 sh -c "$command"
+}
+
+# The base's own tests wait as many times as long as we tell them.
+test_stock_patience()
+{
+	local selftests=$BASE/pristine/tools/testing/selftests
+
+	cat > limit.c <<-'END'
+		#include "kselftest_harness.h"
+		unsigned int (alarm)(unsigned int seconds)
+		{
+			if (seconds)
+				printf("limit %u\n", seconds);
+			return 0;
+		}
+		int (poll)(struct pollfd *fds, nfds_t n, int ms)
+		{
+			printf("limit %d\n", ms / 1000);
+			return 0;
+		}
+		TEST(nothing) { }
+		TEST_HARNESS_MAIN
+	END
+	# shellcheck disable=SC2086 # options
+	gcc -w -static -D_GNU_SOURCE= $STOCK_LIMITS -I"$selftests" \
+		-I"$BASE/pristine/tools/include/uapi" limit.c -o limit
+	./limit > out 2>&1 || true
+	cat out
+	grep '^limit' out > limits
+	fails grep -vx "limit $((30 * ${STOCK_LIMITS##*=}))" limits
+}
+
+run()
+{
+	mkdir "$work/$1"
+	cd "$work/$1"
+	exec 5>&1
+	BASH_XTRACEFD=5
+	set -x
+	"test_$1"
+}
+
+if [ $# -eq 0 ]; then
+	mapfile -t tests < <(declare -F | sed -n 's/^declare -f test_//p')
+	set -- "${tests[@]}"
+fi
+echo "TAP version 13"
+echo "1..$#"
+n=0 failed=0
+for name; do
+	n=$((n + 1)) status=0
+	# In a condition errexit would be off.
+	set +e
+	(set -e; run "$name") > "$work/log" 2>&1
+	status=$?
+	set -e
+	if [ "$status" -eq 0 ]; then
+		echo "ok $n $name"
+	else
+		sed 's/^/# /' "$work/log"
+		echo "not ok $n $name"
+		failed=$((failed + 1))
+	fi
+done
+[ "$failed" -eq 0 ]
