@@ -101,7 +101,7 @@ command_given()
 		die "nothing to run in the guest: give CMD='...'"
 }
 
-# What `make test` has is known when its programs are built, see suites.sh.
+# The names of tests are known when their programs are built, see suites.sh.
 only()
 {
 	[ -n "${ONLY-}" ] || return 0

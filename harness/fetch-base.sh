@@ -92,8 +92,8 @@ whole()
 	[ -f "$1.sha256" ] && (cd "${1%/*}" && sha256sum --status -c "$1.sha256")
 }
 
-# cached: the newest package that is already here, in $deb. Before a candidate
-# is taken, the archive is asked for a release.
+# cached: the newest package that is already here, in $deb. A candidate does not
+# count, as the archive may have a release by now.
 cached()
 {
 	deb=$(find "$CACHE/base" -maxdepth 1 -regextype posix-extended \

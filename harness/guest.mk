@@ -25,7 +25,7 @@ $(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
 # ours, whose UAPI they take from the pristine source as well.
 STOCK_TESTS := stock-hmm-tests
 
-# How many times the time that they give themselves; see patience.h.
+# Factor on the time limits of these tests; see patience.h.
 STOCK_PATIENCE := $(if $(filter plain,$(FLAVOUR)),5,15)
 STOCK_LIMITS := -include $(HARNESS)/guest/patience.h \
 	-DHMM_PATIENCE=$(STOCK_PATIENCE)

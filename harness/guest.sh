@@ -12,8 +12,8 @@ set -euo pipefail
 
 readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
 
-# On a slow machine khugepaged has the time to make huge pages of small ones that
-# are being measured. With this it looks once, at next to nothing.
+# On a slow machine khugepaged has time to collapse the small pages that are being
+# measured. This makes it scan next to nothing, once a day.
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
 STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
 

@@ -7,7 +7,7 @@
 set -euo pipefail
 . "${0%/*}/lib.sh"
 
-# For how long another's apt-get is waited for.
+# Time limit for another apt-get to end.
 readonly LOCK_SECONDS=600
 
 # A package, and what it is for. The verbs have these in common.
@@ -82,8 +82,8 @@ missing()
 			}'
 }
 
-# update: waits while another apt-get has the lists. Their lock, unlike dpkg's,
-# has no time limit to be set, so apt-get is asked again.
+# update: waits while another apt-get has the lists. DPkg::Lock::Timeout does not
+# cover their lock, so this tries again.
 update()
 {
 	local said waited

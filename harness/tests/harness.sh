@@ -5,8 +5,8 @@
 #
 # Tests of what the harness does outside a guest: each function test_NAME below
 # is one. It runs in a folder of its own, with programs of this machine (apt-get,
-# rm, ...) replaced by what it puts into bin there; it passes by coming to its
-# end. Output is TAP. BASE is a base whose source is unpacked, for one test.
+# rm, ...) replaced by those that it puts into bin there, and passes if it gets
+# to its end. Output is TAP. BASE is a base whose source is unpacked, for one test.
 
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -158,7 +158,7 @@ test_only_names_no_test()
 		"$harness/suites.sh" > out 2>&1
 }
 
-# What an interrupted clean leaves is whole, or nobody looks there.
+# An interrupted clean leaves a directory whole, or out of the way.
 test_clean_interrupted()
 {
 	mkdir -p build/6.12/tree build/6.12/pristine
@@ -351,7 +351,7 @@ test_bench_wall_status()
 	fails alone BENCH_STATUS=139 sh -c "$command"
 }
 
-# The base's own tests wait as many times as long as we tell them.
+# The time limits of the base's own tests are multiplied.
 test_stock_patience()
 {
 	local selftests=$BASE/pristine/tools/testing/selftests
