@@ -2,54 +2,198 @@
 /*
  * HMM ranges for devices that reach memory through the DMA API.
  *
- * A mirror shares memory with the CPU, both may use it at any time, so there
- * is no moment at which ownership could be handed over. That rules out every
- * mapping that is a copy or needs the caches to be told: such a device is
- * refused before anything is mapped, see hmm_dma_possible().
+ * A mirror shares memory with the CPU and both may use it at any time, so
+ * ownership of the pages never changes. A device that would need bouncing or
+ * cache maintenance is rejected before anything is mapped, and so is a mapping
+ * that turns out to be a copy: see hmm_dma_possible(), hmm_dma_map_page().
  *
- * Which entries of a range are mapped is told by the range's own array and the
- * caller's: an entry with a pfn, whose DMA address is not 0. Its WRITE bit
- * says in which direction. So the arrays are all that unmapping needs; the
- * range itself need not be registered any more.
+ * The range's own array and the caller's say which entries are mapped: those
+ * with a pfn whose DMA address is not 0. The WRITE bit is the direction. So
+ * the arrays are all that unmapping needs; the range itself need not be
+ * registered any more.
  *
- * Two ways to map. One page at a time, so that any part of a range can be
- * unmapped by itself; each page costs an allocation of an IOVA and a flush of
- * the IOTLB. Or as a *batch*: all pages of a direction are one scatterlist,
- * which an IOMMU maps to one IOVA range, and unmaps with one flush.
+ * There are two ways to map. One page at a time, so that any part of a range
+ * can be unmapped by itself; each page costs an allocation of an IOVA and a
+ * flush of the IOTLB. Or as a *batch*, which an IOMMU maps to one IOVA range
+ * and unmaps with one flush.
+ *
+ * Struct pages
+ * ------------
+ * Nothing here holds a page. From the end of the fault on, an invalidation may
+ * take a page away, and its memory may be removed together with its struct
+ * page. So mapping works on pfns: hmm_dma_kind() finds the kind of memory by
+ * its pagemap, a mapping made in vain is undone when the range turns out to be
+ * no longer valid, and a range that is still valid then proves that each page
+ * was the process's, and so of the kind found, all the time.
+ *
+ * Dirtying reads struct pages. It is legal only in the sync callback, or under
+ * the driver's lock while the range is valid. The invalidation that will take
+ * the page away waits for that callback or that lock, so the process maps the
+ * page until then, and that keeps the page and its struct page.
  *
  * Locks: none here. hmm_range_fault() has the rules for mapping; unmapping
  * never sleeps.
  */
+#include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
 #include <linux/hmm.h>
 #include <linux/iommu-dma.h>
+#include <linux/memory.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 #include <linux/swiotlb.h>
 
-/* Nobody owns the data, so the CPU's caches are not to be touched. */
+/* Ownership never changes, so the CPU's caches are not to be touched */
 #define HMM_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
 
-/* Zone device memory begins and ends at a multiple of this, or of more. */
+/* Memory is of one kind in each aligned block of so many pages */
 #define HMM_DMA_ZONE_PAGES	(SZ_2M >> PAGE_SHIFT)
 
-/* Would @device get at the pages themselves, and see what the CPU sees? */
+/* Entries handled between two calls of cond_resched() */
+#define HMM_DMA_PART		65536UL
+
+/* ------------------------------------------------------- pages and the API */
+
+static dma_addr_t hmm_dma_api_map(struct device *device, unsigned long pfn,
+				  enum dma_data_direction dir)
+{
+	/* The struct page stands for its address and is not read */
+	return dma_map_page_attrs(device, pfn_to_page(pfn), 0, PAGE_SIZE, dir,
+				  HMM_DMA_ATTRS);
+}
+
+static void hmm_dma_api_unmap(struct device *device, dma_addr_t addr,
+			      enum dma_data_direction dir)
+{
+	dma_unmap_page_attrs(device, addr, PAGE_SIZE, dir, HMM_DMA_ATTRS);
+}
+
+static struct dev_pagemap *hmm_dma_get_pagemap(unsigned long pfn)
+{
+	return get_dev_pagemap(pfn, NULL);
+}
+
+/* -------------------------------------------------------- devices and kinds */
+
+/* True if @device has neither an IOMMU nor DMA operations of its own. */
+static bool hmm_dma_is_direct(struct device *device)
+{
+	return !use_dma_iommu(device) && !get_dma_ops(device);
+}
+
+static bool hmm_dma_ops_sync(const struct dma_map_ops *ops)
+{
+	return ops->sync_single_for_cpu || ops->sync_single_for_device ||
+	       ops->sync_sg_for_cpu || ops->sync_sg_for_device;
+}
+
+/* True if @device reaches the pages themselves and sees what the CPU sees. */
 static bool hmm_dma_possible(struct device *device)
 {
+	const struct dma_map_ops *ops = get_dma_ops(device);
+
 	if (!dev_is_dma_coherent(device))
 		return false;
 	/* An IOMMU reaches all memory, but bounces what it does not trust */
 	if (use_dma_iommu(device))
 		return !dev_is_pci(device) || !to_pci_dev(device)->untrusted;
+	/* Operations that bounce at will have to sync what they bounced */
+	if (ops && hmm_dma_ops_sync(ops))
+		return false;
 	return !is_swiotlb_force_bounce(device) &&
 	       !dma_addressing_limited(device);
 }
+
+/*
+ * True if @device can address the page. dma_addressing_limited() is about RAM
+ * only, memory of other devices may be beyond it.
+ */
+static bool hmm_dma_reaches(struct device *device, unsigned long pfn)
+{
+	u64 limit = min_not_zero(dma_get_mask(device), device->bus_dma_limit);
+	dma_addr_t addr;
+
+	if (!hmm_dma_is_direct(device))
+		return true;
+	addr = phys_to_dma(device, PFN_PHYS(pfn));
+	return addr != DMA_MAPPING_ERROR && addr + PAGE_SIZE - 1 <= limit;
+}
+
+/* True if @addr is that of a copy, which the mapping itself has made. */
+static bool hmm_dma_bounced(struct device *device, dma_addr_t addr)
+{
+	return hmm_dma_is_direct(device) && dma_need_sync(device, addr);
+}
+
+/**
+ * enum hmm_dma_kind - kind of memory, as far as a bus is concerned
+ * @HMM_DMA_RAM: ordinary memory
+ * @HMM_DMA_DEVICE: memory of a device that the CPU uses like ordinary memory
+ * @HMM_DMA_PEER: memory that no bus reaches, or only as the peer it is
+ */
+enum hmm_dma_kind {
+	HMM_DMA_RAM,
+	HMM_DMA_DEVICE,
+	HMM_DMA_PEER,
+};
+
+#ifdef CONFIG_ZONE_DEVICE
+/* True if there is no memory of a device around @pfn. */
+static bool hmm_dma_section_is_ram(unsigned long pfn)
+{
+	struct mem_section *section = __pfn_to_section(pfn);
+
+	return online_section(section) && !online_device_section(section);
+}
+#else
+static bool hmm_dma_section_is_ram(unsigned long pfn)
+{
+	return true;
+}
+#endif
+
+/*
+ * The kind of memory at @pfn; reads no struct page, see above. A pagemap that
+ * is about to go is not found, but then the range is not valid any more.
+ * Private memory has entries that say so and are not mapped: here it is only
+ * for a driver that wrote the entry itself.
+ */
+static enum hmm_dma_kind hmm_dma_kind(unsigned long pfn)
+{
+	enum hmm_dma_kind kind = HMM_DMA_DEVICE;
+	struct dev_pagemap *pagemap;
+
+	if (hmm_dma_section_is_ram(pfn))
+		return HMM_DMA_RAM;
+	pagemap = hmm_dma_get_pagemap(pfn);
+	if (!pagemap)
+		return HMM_DMA_RAM;
+	if (pagemap->type == MEMORY_DEVICE_PCI_P2PDMA ||
+	    pagemap->type == MEMORY_DEVICE_PRIVATE)
+		kind = HMM_DMA_PEER;
+	put_dev_pagemap(pagemap);
+	return kind;
+}
+
+/* True if @pfn is not in @block; then @block becomes its block. */
+static bool hmm_dma_new_block(unsigned long pfn, unsigned long *block)
+{
+	if (pfn / HMM_DMA_ZONE_PAGES == *block)
+		return false;
+	*block = pfn / HMM_DMA_ZONE_PAGES;
+	return true;
+}
+
+/* ------------------------------------------------------ entries of a range */
 
 static unsigned long hmm_dma_npages(const struct hmm_range *range)
 {
@@ -77,8 +221,8 @@ static enum dma_data_direction hmm_dma_direction(bool write)
  * @flags: all flags, that is what of an entry is not its pfn
  * @shift: of the pfn
  * @step: from an entry to that of the next pfn
- * @within: the bits of a pfn that say where in its block it is; a piece of a
- *	scatterlist stays within a block
+ * @within: the bits of a pfn that are its place in its block; a piece stays
+ *	within a block. All bits where pieces have no bound
  * @values: the entries that have no pfn, whatever their flags say
  * @deceptive: there is one among @values whose flags say that it has one
  */
@@ -113,6 +257,7 @@ static struct hmm_dma_code hmm_dma_code(const struct hmm_range *range)
 		.flags = valid | write | private,
 		.shift = range->pfn_shift,
 		.step = 1ULL << range->pfn_shift,
+		.within = ~0ULL,
 		.values = range->values,
 	};
 	int i;
@@ -139,15 +284,83 @@ static unsigned long hmm_dma_pfn(const struct hmm_dma_code *code, u64 entry)
 	return (entry & ~code->flags) >> code->shift;
 }
 
-static struct page *hmm_dma_page(const struct hmm_dma_code *code, u64 entry)
+/*
+ * Moves @part on to the next entries of @range, %HMM_DMA_PART at most; false
+ * if there are none. A zeroed @part is before the first of them.
+ */
+static bool hmm_dma_next_part(const struct hmm_range *range,
+			      struct hmm_range *part)
 {
-	return pfn_to_page(hmm_dma_pfn(code, entry));
+	unsigned long start = part->end ?: range->start;
+	unsigned long left = range->end - start;
+
+	if (!left)
+		return false;
+	*part = (struct hmm_range){
+		.start = start,
+		.end = start + min(left, HMM_DMA_PART << PAGE_SHIFT),
+		.pfns = range->pfns + ((start - range->start) >> PAGE_SHIFT),
+		.flags = range->flags,
+		.values = range->values,
+		.pfn_shift = range->pfn_shift,
+	};
+	return true;
 }
 
-/* After an error nothing is mapped, wherever it came. */
-static void hmm_dma_no_addrs(dma_addr_t *daddrs, unsigned long n)
+static dma_addr_t *hmm_dma_part_addrs(const struct hmm_range *range,
+				      const struct hmm_range *part,
+				      dma_addr_t *daddrs)
 {
-	memset(daddrs, 0, n * sizeof(*daddrs));
+	return daddrs + (part->pfns - range->pfns);
+}
+
+/* Between parts, where sleeping is allowed: -EINTR if the task is to die. */
+static int hmm_dma_pause(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+/* As well -EBUSY if what has been faulted is no longer valid. */
+static int hmm_dma_go_on(const struct hmm_range *range)
+{
+	return hmm_range_valid(range) ? hmm_dma_pause() : -EBUSY;
+}
+
+/* Until something is mapped no entry has an address. */
+static void hmm_dma_clear_addrs(const struct hmm_range *range,
+				dma_addr_t *daddrs)
+{
+	struct hmm_range part = {};
+
+	while (hmm_dma_next_part(range, &part)) {
+		memset(hmm_dma_part_addrs(range, &part, daddrs), 0,
+		       hmm_dma_npages(&part) * sizeof(*daddrs));
+		cond_resched();
+	}
+}
+
+/* A copy of the requests, or an error. */
+static u64 *hmm_dma_save_requests(const struct hmm_range *range)
+{
+	struct hmm_range part = {};
+	u64 *saved;
+
+	saved = kvmalloc_array(hmm_dma_npages(range), sizeof(*saved),
+			       GFP_KERNEL | __GFP_NOWARN);
+	if (!saved)
+		return ERR_PTR(-ENOMEM);
+	while (hmm_dma_next_part(range, &part)) {
+		int ret = hmm_dma_pause();
+
+		if (ret) {
+			kvfree(saved);
+			return ERR_PTR(ret);
+		}
+		memcpy(saved + (part.pfns - range->pfns), part.pfns,
+		       hmm_dma_npages(&part) * sizeof(*saved));
+	}
+	return saved;
 }
 
 /*
@@ -158,61 +371,61 @@ static void hmm_dma_no_addrs(dma_addr_t *daddrs, unsigned long n)
 static long hmm_dma_begin(struct hmm_range *range, struct device *device,
 			  dma_addr_t *daddrs, unsigned int flags, u64 **saved)
 {
-	unsigned long n;
 	long ret;
 
 	*saved = NULL;
 	if (!hmm_dma_arguments_ok(range, device, daddrs))
 		return -EINVAL;
-	n = hmm_dma_npages(range);
-	ret = -EOPNOTSUPP;
+	hmm_dma_clear_addrs(range, daddrs);
 	if (!hmm_dma_possible(device))
-		goto err_no_addrs;
+		return -EOPNOTSUPP;
 	if (range->pfn_flags_mask) {
-		ret = -ENOMEM;
-		*saved = kvmalloc_array(n, sizeof(**saved),
-					GFP_KERNEL | __GFP_NOWARN);
-		if (!*saved)
-			goto err_no_addrs;
-		memcpy(*saved, range->pfns, n * sizeof(**saved));
+		*saved = hmm_dma_save_requests(range);
+		if (IS_ERR(*saved))
+			return PTR_ERR(*saved);
 	}
 	ret = hmm_range_fault(range, flags);
-	if (ret >= 0)
-		return ret;
-	kvfree(*saved);
-err_no_addrs:
-	hmm_dma_no_addrs(daddrs, n);
+	if (ret < 0)
+		kvfree(*saved);
 	return ret;
 }
 
-/* Gives the requests back after an error in @ret, and lets go of them. */
+/* Restores the requests after an error in @ret, and frees them. */
 static void hmm_dma_end(struct hmm_range *range, u64 *saved, long ret)
 {
-	if (ret < 0 && saved)
-		memcpy(range->pfns, saved,
-		       hmm_dma_npages(range) * sizeof(*saved));
+	struct hmm_range part = {};
+
+	while (ret < 0 && saved && hmm_dma_next_part(range, &part)) {
+		memcpy(part.pfns, saved + (part.pfns - range->pfns),
+		       hmm_dma_npages(&part) * sizeof(*saved));
+		cond_resched();
+	}
 	kvfree(saved);
 }
 
-/* Pages that follow one another; a folio is dirtied as one. */
-static void hmm_dma_dirty(struct page *page, unsigned long n)
+/*
+ * Mark the folios of @n pages from @pfn on dirty. The process still maps them,
+ * see the top of the file.
+ */
+static void hmm_dma_dirty(unsigned long pfn, unsigned long n)
 {
 	while (n) {
+		struct page *page = pfn_to_page(pfn);
 		struct folio *folio = page_folio(page);
 		unsigned long of_folio =
 			folio_nr_pages(folio) - folio_page_idx(folio, page);
 
 		folio_mark_dirty(folio);
 		of_folio = min(n, of_folio);
-		page = pfn_to_page(page_to_pfn(page) + of_folio);
+		pfn += of_folio;
 		n -= of_folio;
 	}
 }
 
-/* Entry @i is unmapped: it goes from both arrays. */
-static void hmm_dma_forget(struct hmm_range *range,
-			   const struct hmm_dma_code *code, dma_addr_t *daddrs,
-			   unsigned long i)
+/* Entry @i has been unmapped: clear it in both arrays. */
+static void hmm_dma_clear_entry(struct hmm_range *range,
+				const struct hmm_dma_code *code,
+				dma_addr_t *daddrs, unsigned long i)
 {
 	range->pfns[i] = code->values[HMM_PFN_NONE];
 	daddrs[i] = 0;
@@ -220,50 +433,54 @@ static void hmm_dma_forget(struct hmm_range *range,
 
 /* ----------------------------------------------------------- page by page */
 
-/* 0 is what tells that nothing is mapped, so no page can have it. */
-static int hmm_dma_map_page(struct device *device, struct page *page,
+/* A DMA address of 0 means that nothing is mapped: no page can have it. */
+static int hmm_dma_map_page(struct device *device, unsigned long pfn,
 			    bool write, dma_addr_t *daddr)
 {
 	enum dma_data_direction dir = hmm_dma_direction(write);
 	dma_addr_t addr;
+	int ret = -EIO;
 
-	if (is_pci_p2pdma_page(page))
-		return -EREMOTEIO;
-	addr = dma_map_page_attrs(device, page, 0, PAGE_SIZE, dir,
-				  HMM_DMA_ATTRS);
+	if (!hmm_dma_reaches(device, pfn))
+		return -EOPNOTSUPP;
+	addr = hmm_dma_api_map(device, pfn, dir);
+	/* Without an IOMMU, to bounce is all that can have failed */
 	if (dma_mapping_error(device, addr))
-		return -EIO;
-	if (!addr) {
-		dma_unmap_page_attrs(device, addr, PAGE_SIZE, dir,
-				     HMM_DMA_ATTRS);
-		return -EIO;
-	}
-	*daddr = addr;
-	return 0;
+		return hmm_dma_is_direct(device) ? -EOPNOTSUPP : -EIO;
+	if (hmm_dma_bounced(device, addr))
+		ret = -EOPNOTSUPP;
+	else if (addr)
+		ret = 0;
+	if (ret)
+		hmm_dma_api_unmap(device, addr, dir);
+	else
+		*daddr = addr;
+	return ret;
 }
 
-/* After an error, what had been mapped is, and the rest has no address. */
-static long hmm_dma_map_pages(const struct hmm_range *range,
-			      struct device *device, dma_addr_t *daddrs)
+/* Returns how many it mapped; after an error those before it are mapped. */
+static long hmm_dma_map_part(const struct hmm_range *part,
+			     struct device *device, dma_addr_t *daddrs)
 {
-	const struct hmm_dma_code code = hmm_dma_code(range);
-	unsigned long i, n = hmm_dma_npages(range);
+	const struct hmm_dma_code code = hmm_dma_code(part);
+	unsigned long i, block = ULONG_MAX, n = hmm_dma_npages(part);
 	long mapped = 0;
 
 	for (i = 0; i < n; i++) {
-		u64 entry = range->pfns[i];
+		u64 entry = part->pfns[i];
+		unsigned long pfn = hmm_dma_pfn(&code, entry);
 		int ret;
 
-		daddrs[i] = 0;
 		if (!hmm_dma_mappable(&code, entry))
 			continue;
-		ret = hmm_dma_map_page(device, hmm_dma_page(&code, entry),
+		if (hmm_dma_new_block(pfn, &block) &&
+		    hmm_dma_kind(pfn) == HMM_DMA_PEER)
+			return -EREMOTEIO;
+		ret = hmm_dma_map_page(device, pfn,
 				       hmm_dma_writable(&code, entry),
 				       &daddrs[i]);
-		if (ret) {
-			hmm_dma_no_addrs(daddrs + i, n - i);
+		if (ret)
 			return ret;
-		}
 		mapped++;
 	}
 	return mapped;
@@ -282,14 +499,50 @@ static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
 
 		if (!daddrs[i] || !hmm_dma_mappable(&code, entry))
 			continue;
-		dma_unmap_page_attrs(device, daddrs[i], PAGE_SIZE,
-				     hmm_dma_direction(write), HMM_DMA_ATTRS);
+		hmm_dma_api_unmap(device, daddrs[i], hmm_dma_direction(write));
 		if (dirty && write)
-			hmm_dma_dirty(hmm_dma_page(&code, entry), 1);
-		hmm_dma_forget(range, &code, daddrs, i);
+			hmm_dma_dirty(hmm_dma_pfn(&code, entry), 1);
+		hmm_dma_clear_entry(range, &code, daddrs, i);
 		unmapped++;
 	}
 	return unmapped;
+}
+
+/* Undo a mapping that nobody has used, where sleeping is allowed. */
+static void hmm_dma_undo_pages(const struct hmm_range *range,
+			       struct device *device, dma_addr_t *daddrs)
+{
+	struct hmm_range part = {};
+
+	while (hmm_dma_next_part(range, &part)) {
+		hmm_dma_unmap_pages(&part, device,
+				    hmm_dma_part_addrs(range, &part, daddrs),
+				    false);
+		cond_resched();
+	}
+}
+
+/* Returns how many it mapped; after an error nothing is. */
+static long hmm_dma_map_pages(struct hmm_range *range, struct device *device,
+			      dma_addr_t *daddrs)
+{
+	struct hmm_range part = {};
+	long ret = 0, mapped = 0;
+
+	while (ret >= 0 && hmm_dma_next_part(range, &part)) {
+		ret = hmm_dma_go_on(range);
+		if (!ret)
+			ret = hmm_dma_map_part(&part, device,
+					       hmm_dma_part_addrs(range, &part,
+								  daddrs));
+		mapped += ret;
+	}
+	if (ret >= 0 && !hmm_range_valid(range))
+		ret = -EBUSY;
+	if (ret >= 0)
+		return mapped;
+	hmm_dma_undo_pages(range, device, daddrs);
+	return ret;
 }
 
 /**
@@ -321,7 +574,8 @@ static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
  * * -EINVAL: an argument or an array is NULL, or as hmm_range_fault()
  * * -EOPNOTSUPP: @device could only be given copies, or would need cache
  *   maintenance: it is not coherent, or cannot address all memory, or its
- *   IOMMU does not trust it, or all DMA is bounced
+ *   IOMMU does not trust it, or all DMA is bounced, or its DMA operations
+ *   would have to sync
  * * -EREMOTEIO: a page is a PCI peer's memory
  * * -EIO: a mapping failed, for lack of memory or of addresses
  * * -EBUSY: an invalidation came between, or as hmm_range_fault()
@@ -340,10 +594,6 @@ long hmm_range_dma_map(struct hmm_range *range, struct device *device,
 	if (ret < 0)
 		return ret;
 	ret = hmm_dma_map_pages(range, device, daddrs);
-	if (ret >= 0 && !hmm_range_valid(range))
-		ret = -EBUSY;
-	if (ret < 0)
-		hmm_dma_unmap_pages(range, device, daddrs, false);
 	hmm_dma_end(range, saved, ret);
 	return ret;
 }
@@ -376,50 +626,27 @@ long hmm_range_dma_unmap(struct hmm_range *range, struct device *device,
 }
 EXPORT_SYMBOL(hmm_range_dma_unmap);
 
-/* --------------------------------------------------------- all in a batch */
+/* ------------------------------------------------------- pieces of memory */
 
 /*
- * A block is a power of two of pages, no longer than what @device says a piece
- * may be, and not so long that it could hold two sorts of zone device memory.
+ * Pieces are to stay within blocks of at most @most pages. A block is a power
+ * of two of pages and has memory of one kind.
  */
-static void hmm_dma_set_block(struct hmm_dma_code *code, struct device *device)
+static void hmm_dma_set_block(struct hmm_dma_code *code, unsigned int most)
 {
-	unsigned int most = max(dma_get_max_seg_size(device) >> PAGE_SHIFT, 1U);
-	u64 block = rounddown_pow_of_two(min(most, HMM_DMA_ZONE_PAGES));
+	u64 block = rounddown_pow_of_two(clamp(most, 1U, HMM_DMA_ZONE_PAGES));
 
 	code->within = (block - 1) << code->shift;
 }
 
 /*
- * Does a piece begin with @entry, if @next is what would follow the entry
- * before it? The end of a block ends it, and so do other flags.
+ * True if a piece begins with @entry, where @next would follow the entry
+ * before it. The end of a block ends a piece, and so do other flags.
  */
 static bool hmm_dma_begins_piece(const struct hmm_dma_code *code, u64 entry,
 				 u64 next)
 {
 	return entry != next || !(entry & code->within);
-}
-
-/* Counts the pieces of each direction in @nr, by hmm_dma_writable(). */
-static void hmm_dma_count_pieces(const struct hmm_range *range,
-				 const struct hmm_dma_code *code,
-				 unsigned int *nr)
-{
-	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
-	const u64 none = code->values[HMM_PFN_NONE];
-	u64 next = none;
-
-	for (; pfns < end; pfns++) {
-		u64 entry = *pfns;
-
-		if (!hmm_dma_mappable(code, entry)) {
-			next = none;
-			continue;
-		}
-		if (hmm_dma_begins_piece(code, entry, next))
-			nr[hmm_dma_writable(code, entry)]++;
-		next = entry + code->step;
-	}
 }
 
 /* The piece that begins at @pfns: how many entries it is, @end at most. */
@@ -437,34 +664,186 @@ static unsigned long hmm_dma_piece(const struct hmm_dma_code *code,
 	return next - pfns;
 }
 
-/* Puts the pieces of one direction in a list that has room for just them. */
-static int hmm_dma_list_pieces(const struct hmm_range *range,
-			       const struct hmm_dma_code *code,
-			       struct scatterlist *sg, bool write)
+/* Mark all that the device could write dirty, see hmm_dma_dirty(). */
+static void hmm_dma_dirty_all(const struct hmm_range *range)
+{
+	const struct hmm_dma_code code = hmm_dma_code(range);
+	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
+	unsigned long n;
+
+	for (; pfns < end; pfns += n) {
+		n = 1;
+		if (!hmm_dma_mappable(&code, *pfns) ||
+		    !hmm_dma_writable(&code, *pfns))
+			continue;
+		n = hmm_dma_piece(&code, pfns, end);
+		hmm_dma_dirty(hmm_dma_pfn(&code, *pfns), n);
+	}
+}
+
+/* Clear all entries that were mapped; returns how many. */
+static long hmm_dma_clear_all(struct hmm_range *range, dma_addr_t *daddrs)
+{
+	const struct hmm_dma_code code = hmm_dma_code(range);
+	unsigned long i, end = hmm_dma_npages(range);
+	long cleared = 0;
+
+	for (i = 0; i < end; i++) {
+		if (!daddrs[i] || !hmm_dma_mappable(&code, range->pfns[i]))
+			continue;
+		hmm_dma_clear_entry(range, &code, daddrs, i);
+		cleared++;
+	}
+	return cleared;
+}
+
+/* --------------------------------------------- a batch, by scatterlists */
+
+/*
+ * All pages of a direction are one scatterlist, which an IOMMU maps to one
+ * IOVA range. A list takes 32 bytes for each piece.
+ *
+ * dma_map_sgtable() reads the struct page of each piece. While the range is
+ * valid the process maps its pages, so RAM that goes offline does so later,
+ * and then waits for those who found the range valid under this SRCU. Memory
+ * of a device does not go offline that way: with some of it in the range, all
+ * is mapped by the page.
+ */
+DEFINE_STATIC_SRCU(hmm_dma_srcu);
+
+static int hmm_dma_memory_event(struct notifier_block *nb, unsigned long event,
+				void *arg)
+{
+	if (event == MEM_OFFLINE)
+		synchronize_srcu(&hmm_dma_srcu);
+	return NOTIFY_OK;
+}
+
+static int __init hmm_dma_init(void)
+{
+	return hotplug_memory_notifier(hmm_dma_memory_event,
+				       DEFAULT_CALLBACK_PRI);
+}
+subsys_initcall(hmm_dma_init);
+
+/*
+ * Count the pieces of each direction in @nr, by hmm_dma_writable(). Returns the
+ * last of the kinds of memory, in the order of enum hmm_dma_kind.
+ */
+static enum hmm_dma_kind hmm_dma_count_pieces(const struct hmm_range *range,
+					      const struct hmm_dma_code *code,
+					      unsigned int *nr)
+{
+	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
+	unsigned long n, block = ULONG_MAX;
+	enum hmm_dma_kind kind = HMM_DMA_RAM;
+
+	for (; pfns < end; pfns += n) {
+		unsigned long pfn;
+
+		n = 1;
+		if (!hmm_dma_mappable(code, *pfns))
+			continue;
+		n = hmm_dma_piece(code, pfns, end);
+		nr[hmm_dma_writable(code, *pfns)]++;
+		pfn = hmm_dma_pfn(code, *pfns);
+		if (hmm_dma_new_block(pfn, &block))
+			kind = max(kind, hmm_dma_kind(pfn));
+	}
+	return kind;
+}
+
+/* Add the pieces of one direction to a list; returns the element after them. */
+static struct scatterlist *hmm_dma_list_pieces(const struct hmm_range *range,
+					       const struct hmm_dma_code *code,
+					       struct scatterlist *sg,
+					       bool write)
 {
 	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
 	unsigned long n;
 
 	for (; pfns < end; pfns += n) {
 		u64 entry = *pfns;
-		struct page *page;
 
 		n = 1;
 		if (!hmm_dma_mappable(code, entry) ||
 		    hmm_dma_writable(code, entry) != write)
 			continue;
-		page = hmm_dma_page(code, entry);
-		if (is_pci_p2pdma_page(page))
-			return -EREMOTEIO;
 		n = hmm_dma_piece(code, pfns, end);
-		sg_set_page(sg, page, n << PAGE_SHIFT, 0);
+		sg_set_page(sg, pfn_to_page(hmm_dma_pfn(code, entry)),
+			    n << PAGE_SHIFT, 0);
 		sg = sg_next(sg);
 	}
-	return 0;
+	return sg;
+}
+
+/* Fill a list that has room for just the pieces of one direction. */
+static int hmm_dma_fill_list(const struct hmm_range *range,
+			     const struct hmm_dma_code *code,
+			     struct scatterlist *sg, bool write)
+{
+	struct hmm_range part = {};
+	int ret = 0;
+
+	while (!ret && hmm_dma_next_part(range, &part)) {
+		sg = hmm_dma_list_pieces(&part, code, sg, write);
+		ret = hmm_dma_go_on(range);
+	}
+	return ret;
+}
+
+/* After an error there is no list. */
+static int hmm_dma_map_list(const struct hmm_range *range,
+			    const struct hmm_dma_code *code,
+			    struct device *device, struct sg_table *list,
+			    bool write, unsigned int nr)
+{
+	int idx, ret;
+
+	if (!nr)
+		return 0;
+	ret = sg_alloc_table(list, nr, GFP_KERNEL);
+	if (ret)
+		goto err_no_list;
+	ret = hmm_dma_fill_list(range, code, list->sgl, write);
+	if (ret)
+		goto err_free_list;
+	idx = srcu_read_lock(&hmm_dma_srcu);
+	ret = -EBUSY;
+	if (hmm_range_valid(range))
+		ret = dma_map_sgtable(device, list, hmm_dma_direction(write),
+				      HMM_DMA_ATTRS);
+	srcu_read_unlock(&hmm_dma_srcu, idx);
+	if (!ret)
+		return 0;
+err_free_list:
+	sg_free_table(list);
+err_no_list:
+	list->sgl = NULL;
+	/* The DMA API gives no more detail */
+	return ret == -EBUSY || ret == -EINTR ? ret : -EIO;
+}
+
+/* A list that exists is mapped. */
+static void hmm_dma_unmap_list(struct device *device, struct sg_table *list,
+			       bool write)
+{
+	if (!list->sgl)
+		return;
+	dma_unmap_sgtable(device, list, hmm_dma_direction(write),
+			  HMM_DMA_ATTRS);
+	sg_free_table(list);
+}
+
+static void hmm_dma_unmap_all(struct device *device,
+			      struct hmm_dma_batch *batch)
+{
+	hmm_dma_unmap_list(device, &batch->readable, false);
+	hmm_dma_unmap_list(device, &batch->writable, true);
 }
 
 /*
- * What is left of the addresses of a list. They are in the order of its pages,
+ * The addresses of a list that are left. They are in the order of its pages,
  * in segments of the DMA API's own making.
  */
 struct hmm_dma_addrs {
@@ -492,29 +871,21 @@ static dma_addr_t hmm_dma_next_addr(struct hmm_dma_addrs *addrs)
 	return addr;
 }
 
-/*
- * Tells each page where it is on the bus; returns how many there are, or -EIO
- * if a page is at 0, which is what tells that nothing is mapped.
- */
-static long hmm_dma_fill_addrs(const struct hmm_range *range,
-			       const struct hmm_dma_code *code,
-			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
+/* Give each page its address; returns how many, or -EIO if one is 0. */
+static long hmm_dma_fill_part(const struct hmm_range *part,
+			      const struct hmm_dma_code *code,
+			      struct hmm_dma_addrs *addrs, dma_addr_t *daddrs)
 {
-	unsigned long i, end = hmm_dma_npages(range);
-	struct hmm_dma_addrs addrs[2];
+	unsigned long i, end = hmm_dma_npages(part);
 	long mapped = 0;
 
-	hmm_dma_addrs_set(&addrs[false], batch->readable.sgl);
-	hmm_dma_addrs_set(&addrs[true], batch->writable.sgl);
 	for (i = 0; i < end; i++) {
-		u64 entry = range->pfns[i];
-		bool write;
+		u64 entry = part->pfns[i];
 
-		daddrs[i] = 0;
 		if (!hmm_dma_mappable(code, entry))
 			continue;
-		write = hmm_dma_writable(code, entry);
-		daddrs[i] = hmm_dma_next_addr(&addrs[write]);
+		daddrs[i] = hmm_dma_next_addr(
+			&addrs[hmm_dma_writable(code, entry)]);
 		if (!daddrs[i])
 			return -EIO;
 		mapped++;
@@ -522,97 +893,64 @@ static long hmm_dma_fill_addrs(const struct hmm_range *range,
 	return mapped;
 }
 
-/* A list that exists is mapped. */
-static void hmm_dma_unmap_list(struct device *device, struct sg_table *list,
-			       bool write)
+static long hmm_dma_fill_addrs(const struct hmm_range *range,
+			       const struct hmm_dma_code *code,
+			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
 {
-	if (list->sgl)
-		dma_unmap_sgtable(device, list, hmm_dma_direction(write),
-				  HMM_DMA_ATTRS);
-}
+	struct hmm_dma_addrs addrs[2];
+	struct hmm_range part = {};
+	long ret = 0, mapped = 0;
 
-static void hmm_dma_unmap_lists(struct device *device,
-				struct hmm_dma_batch *batch)
-{
-	hmm_dma_unmap_list(device, &batch->readable, false);
-	hmm_dma_unmap_list(device, &batch->writable, true);
-}
-
-static void hmm_dma_dirty_list(struct sg_table *list)
-{
-	struct scatterlist *sg;
-	unsigned int i;
-
-	for_each_sgtable_sg(list, sg, i)
-		hmm_dma_dirty(sg_page(sg), sg->length >> PAGE_SHIFT);
-}
-
-/* What was mapped goes from both arrays; returns how much it was. */
-static long hmm_dma_forget_all(struct hmm_range *range, dma_addr_t *daddrs)
-{
-	const struct hmm_dma_code code = hmm_dma_code(range);
-	unsigned long i, end = hmm_dma_npages(range);
-	long forgotten = 0;
-
-	for (i = 0; i < end; i++) {
-		if (!daddrs[i] || !hmm_dma_mappable(&code, range->pfns[i]))
-			continue;
-		hmm_dma_forget(range, &code, daddrs, i);
-		forgotten++;
+	hmm_dma_addrs_set(&addrs[false], batch->readable.sgl);
+	hmm_dma_addrs_set(&addrs[true], batch->writable.sgl);
+	while (hmm_dma_next_part(range, &part)) {
+		ret = hmm_dma_go_on(range);
+		if (!ret)
+			ret = hmm_dma_fill_part(&part, code, addrs,
+						hmm_dma_part_addrs(range, &part,
+								   daddrs));
+		if (ret < 0)
+			return ret;
+		mapped += ret;
 	}
-	return forgotten;
+	return mapped;
 }
 
-static void hmm_dma_free_lists(struct hmm_dma_batch *batch)
+/* Returns how many pages it mapped; after an error nothing is mapped. */
+static long hmm_dma_map_all(struct hmm_range *range, struct device *device,
+			    dma_addr_t *daddrs, struct hmm_dma_batch *batch)
 {
-	sg_free_table(&batch->readable);
-	sg_free_table(&batch->writable);
-	*batch = (struct hmm_dma_batch){};
-}
-
-/* After an error there is no list. */
-static int hmm_dma_map_list(const struct hmm_range *range,
-			    const struct hmm_dma_code *code,
-			    struct device *device, struct sg_table *list,
-			    bool write, unsigned int nr)
-{
-	int ret;
-
-	if (!nr)
-		return 0;
-	ret = sg_alloc_table(list, nr, GFP_KERNEL);
-	if (ret)
-		goto err_no_list;
-	ret = hmm_dma_list_pieces(range, code, list->sgl, write);
-	if (ret)
-		goto err_free_list;
-	ret = dma_map_sgtable(device, list, hmm_dma_direction(write),
-			      HMM_DMA_ATTRS);
-	if (!ret)
-		return 0;
-err_free_list:
-	sg_free_table(list);
-err_no_list:
-	list->sgl = NULL;
-	/* What else there may be says no more than that it failed */
-	return ret == -EREMOTEIO ? ret : -EIO;
-}
-
-static int hmm_dma_map_lists(const struct hmm_range *range,
-			     const struct hmm_dma_code *code,
-			     struct device *device, struct hmm_dma_batch *batch)
-{
+	struct hmm_dma_code code = hmm_dma_code(range);
+	enum hmm_dma_kind kind = HMM_DMA_RAM;
+	struct hmm_range part = {};
 	unsigned int nr[2] = {};
-	int ret;
+	long ret;
 
-	hmm_dma_count_pieces(range, code, nr);
-	ret = hmm_dma_map_list(range, code, device, &batch->readable, false,
+	hmm_dma_set_block(&code, dma_get_max_seg_size(device) >> PAGE_SHIFT);
+	while (hmm_dma_next_part(range, &part)) {
+		kind = max(kind, hmm_dma_count_pieces(&part, &code, nr));
+		ret = hmm_dma_go_on(range);
+		if (ret)
+			return ret;
+	}
+	batch->by_page = kind != HMM_DMA_RAM || hmm_dma_is_direct(device);
+	if (batch->by_page)
+		return hmm_dma_map_pages(range, device, daddrs);
+	ret = hmm_dma_map_list(range, &code, device, &batch->readable, false,
 			       nr[false]);
 	if (!ret)
-		ret = hmm_dma_map_list(range, code, device, &batch->writable,
+		ret = hmm_dma_map_list(range, &code, device, &batch->writable,
 				       true, nr[true]);
+	if (!ret)
+		ret = hmm_dma_fill_addrs(range, &code, batch, daddrs);
+	if (ret < 0) {
+		hmm_dma_unmap_all(device, batch);
+		hmm_dma_clear_addrs(range, daddrs);
+	}
 	return ret;
 }
+
+/* ------------------------------------------------------------- any batch */
 
 /**
  * hmm_range_dma_map_batch() - fault a range in and map all of it in one go
@@ -623,17 +961,15 @@ static int hmm_dma_map_lists(const struct hmm_range *range,
  *	keeps it until hmm_range_dma_unmap_batch()
  * @flags: HMM_FAULT_*
  *
- * Does what hmm_range_dma_map() does and gives the same @daddrs, but pages
- * that the device may write are mapped together, and so are those that it may
- * only read. Behind an IOMMU each of the two is one IOVA range, mapped with
- * the largest pages that the memory allows and unmapped with one flush.
+ * Does what hmm_range_dma_map() does, but behind an IOMMU all pages are mapped
+ * together: in one IOVA range, or in one for those that the device may write
+ * and one for those that it may only read. They are mapped with the largest
+ * pages that the memory allows and unmapped with one flush.
  *
  * Not for a range of which the driver would want to keep a part: when an
  * invalidation hits any of it, all of it has to be unmapped, faulted and
  * mapped again. Not for single pages either, for which hmm_range_dma_map()
- * needs no memory. The lists take 32 bytes for each piece of memory, as long as
- * the batch is mapped. A piece ends where the next page is not next to it, and
- * at multiples of the longest segment that the device takes, 2 MiB at most.
+ * needs no memory.
  *
  * Context: as hmm_range_fault(). Allocates.
  * Return: as hmm_range_dma_map().
@@ -642,7 +978,6 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 			     dma_addr_t *daddrs, struct hmm_dma_batch *batch,
 			     unsigned int flags)
 {
-	struct hmm_dma_code code;
 	u64 *saved;
 	long ret;
 
@@ -652,18 +987,8 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 	ret = hmm_dma_begin(range, device, daddrs, flags, &saved);
 	if (ret < 0)
 		return ret;
-	code = hmm_dma_code(range);
-	hmm_dma_set_block(&code, device);
-	ret = hmm_dma_map_lists(range, &code, device, batch);
-	if (!ret && !hmm_range_valid(range))
-		ret = -EBUSY;
-	if (!ret)
-		ret = hmm_dma_fill_addrs(range, &code, batch, daddrs);
-	if (ret < 0) {
-		hmm_dma_unmap_lists(device, batch);
-		hmm_dma_free_lists(batch);
-		hmm_dma_no_addrs(daddrs, hmm_dma_npages(range));
-	}
+	ret = hmm_dma_map_all(range, device, daddrs, batch);
+	batch->mapped = max(ret, 0L);
 	hmm_dma_end(range, saved, ret);
 	return ret;
 }
@@ -690,13 +1015,17 @@ long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
 
 	if (!batch || !hmm_dma_arguments_ok(range, device, daddrs))
 		return -EINVAL;
-	if (!batch->readable.sgl && !batch->writable.sgl)
+	if (!batch->mapped)
 		return 0;
-	hmm_dma_unmap_lists(device, batch);
-	if (dirty)
-		hmm_dma_dirty_list(&batch->writable);
-	unmapped = hmm_dma_forget_all(range, daddrs);
-	hmm_dma_free_lists(batch);
+	if (batch->by_page) {
+		unmapped = hmm_dma_unmap_pages(range, device, daddrs, dirty);
+	} else {
+		hmm_dma_unmap_all(device, batch);
+		if (dirty)
+			hmm_dma_dirty_all(range);
+		unmapped = hmm_dma_clear_all(range, daddrs);
+	}
+	*batch = (struct hmm_dma_batch){};
 	return unmapped;
 }
 EXPORT_SYMBOL_GPL(hmm_range_dma_unmap_batch);

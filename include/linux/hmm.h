@@ -227,6 +227,9 @@ struct hmm_dma_batch {
 	/* private: the pages that the device may only read, or write too */
 	struct sg_table readable;
 	struct sg_table writable;
+	/* private: how many there are, and that each is mapped by itself */
+	unsigned long mapped;
+	bool by_page;
 };
 
 /*
