@@ -275,7 +275,8 @@ struct hk_child *hk_fork(struct kunit *test);
 void hk_reap(struct kunit *test, struct hk_child *child);
 
 struct hk_devmem *hk_devmem(struct kunit *test, void *owner);
-struct hk_devmem *hk_peermem(struct kunit *test);
+struct hk_devmem *hk_busmem(struct kunit *test, enum memory_type type);
+pte_t hk_devmem_pte(struct hk_devmem *mem, unsigned long pfn, pgprot_t prot);
 unsigned long hk_to_device(struct kunit *test, struct hk_devmem *mem,
 			   unsigned long addr);
 

@@ -103,10 +103,21 @@ struct hk_devmem *hk_devmem(struct kunit *test, void *owner)
 	return hk_devmem_of(test, MEMORY_DEVICE_PRIVATE, owner);
 }
 
-/* Memory of a PCI device, as far as its struct pages are concerned. */
-struct hk_devmem *hk_peermem(struct kunit *test)
+/* Memory of a device that the CPU can reach too, as far as its pages go. */
+struct hk_devmem *hk_busmem(struct kunit *test, enum memory_type type)
 {
-	return hk_devmem_of(test, MEMORY_DEVICE_PCI_P2PDMA, NULL);
+	return hk_devmem_of(test, type,
+			    type == MEMORY_DEVICE_COHERENT ? test : NULL);
+}
+
+/* How the CPU maps a page of hk_busmem(). */
+pte_t hk_devmem_pte(struct hk_devmem *mem, unsigned long pfn, pgprot_t prot)
+{
+	pte_t pte = pfn_pte(pfn, prot);
+
+	if (mem->pgmap.type != MEMORY_DEVICE_COHERENT)
+		pte = pte_mkdevmap(pte);
+	return pte;
 }
 
 /* Move the page at @addr to the device. Returns its pfn there. */

@@ -12,11 +12,14 @@
 #include <linux/dma-mapping.h>
 #include <linux/hmm.h>
 #include <linux/huge_mm.h>
+#include <linux/iommu.h>
+#include <linux/iommu-dma.h>
 #include <linux/mman.h>
 #include <linux/pci.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/signal.h>
 #include <linux/swiotlb.h>
 
 #include "hmm_kunit.h"
@@ -27,6 +30,8 @@
 /* Not among the addresses that the device gives out */
 #define HK_DMA_GARBAGE	0xa5a5a5a5a5a5a5a5ULL
 #define HK_DMA_NEVER	ULONG_MAX
+/* With each mapping */
+#define HK_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
 
 struct hk_dma_slot {
 	dma_addr_t addr;
@@ -106,7 +111,7 @@ static bool hk_dma_called(struct hk_dma *dma, unsigned long attrs)
 {
 	void (*hook)(struct hk_dma *dma) = dma->hook;
 
-	dma->wrong += !(attrs & DMA_ATTR_SKIP_CPU_SYNC);
+	dma->wrong += (attrs & HK_DMA_ATTRS) != HK_DMA_ATTRS;
 	dma->hook = NULL;
 	if (hook)
 		hook(dma);
@@ -202,6 +207,16 @@ static const struct dma_map_ops hk_dma_ops = {
 	.unmap_sg	= hk_dma_unmap_sg,
 };
 
+static void hk_dma_sync(struct device *dev, dma_addr_t addr, size_t size,
+			enum dma_data_direction dir)
+{
+}
+
+static void hk_dma_sync_sg(struct device *dev, struct scatterlist *sgl,
+			   int nents, enum dma_data_direction dir)
+{
+}
+
 static struct device *hk_device(struct kunit *test, u64 mask)
 {
 	struct device *dev = kunit_device_register(test, "hmm-dma");
@@ -246,6 +261,12 @@ static void hk_dma_describe(const struct hk_dma_way *way, char *desc)
 }
 
 KUNIT_ARRAY_PARAM(hk_dma_way, hk_dma_ways, hk_dma_describe);
+
+/* The operations that a batch of @lists with so many @pages takes. */
+static unsigned long hk_dma_batch_ops(unsigned long pages, unsigned long lists)
+{
+	return lists;
+}
 
 static bool hk_batch(struct kunit *test)
 {
@@ -388,13 +409,15 @@ static void maps_each_page_for_what_it_allows(struct kunit *test)
 	hk_dma_expect_mapped(dma, map, HK_MIX_MAPPED);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, map->range));
 	if (hk_batch(test))
-		KUNIT_EXPECT_EQ(test, dma->calls, 2);
+		KUNIT_EXPECT_EQ(test, dma->calls,
+				hk_dma_batch_ops(HK_MIX_MAPPED, 2));
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false),
 			HK_MIX_MAPPED);
 	hk_dma_expect_nothing(dma, map);
 	KUNIT_EXPECT_EQ(test, hk_count(map->range, HK_V), 0);
 	if (hk_batch(test))
-		KUNIT_EXPECT_EQ(test, dma->unmaps, 2);
+		KUNIT_EXPECT_EQ(test, dma->unmaps,
+				hk_dma_batch_ops(HK_MIX_MAPPED, 2));
 	/* Once more is once too often, and harmless. */
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 0);
 	hk_dma_expect_nothing(dma, map);
@@ -449,7 +472,7 @@ static void private_memory_is_left_out(struct kunit *test)
 static void peer_memory_is_refused(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
-	struct hk_devmem *mem = hk_peermem(test);
+	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_PCI_P2PDMA);
 	unsigned long addr = hk_anon(test, 3);
 	struct hmm_range *range = hk_range(test, addr, 3);
 	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
@@ -457,7 +480,7 @@ static void peer_memory_is_refused(struct kunit *test)
 
 	hk_write(test, addr, 3);
 	old = hk_set_pte(test, addr + PAGE_SIZE,
-			 pte_mkdevmap(pfn_pte(mem->next, PAGE_READONLY)));
+			 hk_devmem_pte(mem, mem->next, PAGE_READONLY));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 3);
 	KUNIT_EXPECT_EQ(test, range->pfns[1], hk_entry(mem->next, HK_V));
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EREMOTEIO);
@@ -466,10 +489,101 @@ static void peer_memory_is_refused(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* The kind is that of the pagemap: the struct page may be gone. */
+static void peer_memory_is_refused_without_its_page(struct kunit *test)
+{
+	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_PCI_P2PDMA);
+	struct page *page = pfn_to_page(mem->next);
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_anon(test, 1);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, hk_range(test, addr, 1));
+	pte_t old;
+
+	hk_write(test, addr, 1);
+	old = hk_set_pte(test, addr,
+			 hk_devmem_pte(mem, mem->next, PAGE_READONLY));
+	set_page_zone(page, ZONE_NORMAL);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EREMOTEIO);
+	set_page_zone(page, ZONE_DEVICE);
+	hk_dma_expect_nothing(dma, map);
+	hk_set_pte(test, addr, old);
+	hmm_range_unregister(map->range);
+}
+
+/* Memory of devices that the CPU uses as if it were RAM. */
+static const enum memory_type hk_dma_busmem[] = {
+	MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_FS_DAX, MEMORY_DEVICE_GENERIC,
+};
+
+/* RAM, then memory of a device for writing, for reading, and RAM again. */
+static void memory_of_other_devices_is_mapped(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hk_dma_busmem); i++) {
+		struct hk_devmem *mem = hk_busmem(test, hk_dma_busmem[i]);
+		unsigned long addr = hk_anon(test, 4);
+		struct hmm_range *range = hk_range(test, addr, 4);
+		struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+		pte_t old[2];
+
+		hk_write(test, addr, 4);
+		old[0] = hk_set_pte(test, addr + PAGE_SIZE,
+				    hk_devmem_pte(mem, mem->next, PAGE_SHARED));
+		old[1] = hk_set_pte(test, addr + 2 * PAGE_SIZE,
+				    hk_devmem_pte(mem, mem->next + 1,
+						  PAGE_READONLY));
+		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 4);
+		KUNIT_EXPECT_EQ(test, range->pfns[1],
+				hk_entry(mem->next, HK_V | HK_W));
+		KUNIT_EXPECT_EQ(test, range->pfns[2],
+				hk_entry(mem->next + 1, HK_V));
+		hk_dma_expect_mapped(dma, map, 4);
+		KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false),
+				4);
+		hk_dma_expect_nothing(dma, map);
+		hk_set_pte(test, addr + PAGE_SIZE, old[0]);
+		hk_set_pte(test, addr + 2 * PAGE_SIZE, old[1]);
+		hmm_range_unregister(range);
+	}
+}
+
+/* A driver without a bit for private memory has none to be told of. */
+static void private_memory_without_a_bit_is_not_mapped(struct kunit *test)
+{
+	static const u64 flags[HMM_PFN_FLAG_MAX] = {
+		[HMM_PFN_VALID] = HK_V, [HMM_PFN_WRITE] = HK_W,
+	};
+	struct hk *hk = test->priv;
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_devmem *mem = hk_devmem(test, hk);
+	unsigned long addr = hk_anon(test, 1);
+	struct hmm_range *range = hk_range_alloc(test, addr, 1);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	unsigned long pfn;
+	unsigned int i;
+
+	hk->dev->mirror.dev_private_owner = hk;
+	range->flags = flags;
+	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	hk_write(test, addr, 1);
+	pfn = hk_to_device(test, mem, addr);
+	hk_request(range, HK_V);
+	hk_dma_map(test, map, dma->dev);
+	for (i = 0; i < dma->live; i++)
+		KUNIT_EXPECT_NE(test, dma->slots[i].pfn, pfn);
+	hk_dma_unmap(test, map, dma->dev, false);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+}
+
 /* Each operation in turn fails, and leaves nothing. */
 static void mapping_that_fails_leaves_nothing(struct kunit *test)
 {
-	unsigned long operations = hk_batch(test) ? 2 : HK_MIX_MAPPED;
+	unsigned long operations =
+		hk_batch(test) ? hk_dma_batch_ops(HK_MIX_MAPPED, 2) :
+				 HK_MIX_MAPPED;
 	struct hk_dma *dma = hk_dma(test);
 	struct hk_dma_map *map = hk_dma_mix(test);
 	unsigned long i;
@@ -529,6 +643,35 @@ static void invalidation_before_all_is_mapped_is_ebusy(struct kunit *test)
 	hk_dma_expect_mapped(dma, map, HK_MIX_MAPPED);
 	hk_dma_unmap(test, map, dma->dev, false);
 	hmm_range_unregister(map->range);
+}
+
+static void hk_dma_kill(struct hk_dma *dma)
+{
+	sigaddset(&current->pending.signal, SIGKILL);
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+}
+
+/* Two pages with so much between them that others run before the second. */
+static void fatal_signal_ends_a_long_mapping(struct kunit *test)
+{
+	const unsigned long npages = SZ_64K + 1;
+	unsigned long addr = hk_anon(test, npages);
+	struct hmm_range *range = hk_range(test, addr, npages);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct hk_dma *dma = hk_dma(test);
+
+	hk_request_each(range);
+	range->pfns[0] = HK_V | HK_W;
+	range->pfns[npages - 1] = HK_V | HK_W;
+	dma->hook = hk_dma_kill;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EINTR);
+	sigdelset(&current->pending.signal, SIGKILL);
+	clear_tsk_thread_flag(current, TIF_SIGPENDING);
+	KUNIT_EXPECT_EQ(test, dma->calls, 1);
+	hk_dma_expect_nothing(dma, map);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, range->pfns[npages - 1], HK_V | HK_W);
+	hmm_range_unregister(range);
 }
 
 static void fault_that_fails_leaves_nothing(struct kunit *test)
@@ -779,6 +922,87 @@ static void device_that_cannot_reach_all_is_refused(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
+/* Xen's do, for memory that they have bounced. */
+static void operations_that_sync_are_refused(struct kunit *test)
+{
+	struct dma_map_ops ops[] = {
+		{ .sync_single_for_cpu = hk_dma_sync },
+		{ .sync_single_for_device = hk_dma_sync },
+		{ .sync_sg_for_cpu = hk_dma_sync_sg },
+		{ .sync_sg_for_device = hk_dma_sync_sg },
+	};
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		set_dma_ops(dma->dev, &ops[i]);
+		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev),
+				-EOPNOTSUPP);
+		hk_dma_expect_nothing(dma, map);
+		hk_dma_expect_asked(test, map);
+	}
+	set_dma_ops(dma->dev, &hk_dma_ops);
+	KUNIT_EXPECT_EQ(test, dma->calls, 0);
+	hmm_range_unregister(map->range);
+}
+
+static void hk_dma_bounce(struct vm_fault *vmf, void *arg)
+{
+	struct io_tlb_mem *bounce = arg;
+
+	bounce->force_bounce = true;
+}
+
+/* Too late for it to be refused without a look at the mapping. */
+static void mapping_that_bounces_is_refused(struct kunit *test)
+{
+	struct device *dev = hk_device(test, DMA_BIT_MASK(64));
+	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 2);
+	unsigned long i, addr =
+		hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, hk_range(test, addr, 2));
+	struct io_tlb_mem *bounce = dev->dma_io_tlb_mem;
+
+	if (!bounce || !bounce->nslabs)
+		kunit_skip(test, "there is no memory to bounce through");
+	hf->hook = hk_dma_bounce;
+	hf->hook_arg = bounce;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EOPNOTSUPP);
+	KUNIT_EXPECT_TRUE(test, bounce->force_bounce);
+	bounce->force_bounce = false;
+	hf->hook = NULL;
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, map->daddrs[i], 0);
+	/* It was a matter of the moment. */
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), 2);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false), 2);
+	hmm_range_unregister(map->range);
+}
+
+/* All of RAM is within the device's reach, but not the memory of another. */
+static void memory_beyond_the_device_is_refused(struct kunit *test)
+{
+	u64 ram = DMA_BIT_MASK(fls64(PFN_PHYS(max_pfn) - 1));
+	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_COHERENT);
+	struct device *dev = hk_device(test, ram);
+	unsigned long i, addr = hk_anon(test, 2);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, hk_range(test, addr, 2));
+	pte_t old;
+
+	KUNIT_ASSERT_GT(test, PFN_PHYS(mem->next), ram);
+	hk_write(test, addr, 2);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), 2);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false), 2);
+	old = hk_set_pte(test, addr + PAGE_SIZE,
+			 hk_devmem_pte(mem, mem->next, PAGE_SHARED));
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EOPNOTSUPP);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, map->daddrs[i], 0);
+	hk_set_pte(test, addr + PAGE_SIZE, old);
+	hmm_range_unregister(map->range);
+}
+
 /* Nothing is asked of such a device, so it need not be more than a name. */
 static void device_that_is_not_trusted_is_refused(struct kunit *test)
 {
@@ -791,6 +1015,120 @@ static void device_that_is_not_trusted_is_refused(struct kunit *test)
 	pdev->untrusted = true;
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, &pdev->dev), -EOPNOTSUPP);
 	hk_dma_expect_asked(test, map);
+	hmm_range_unregister(map->range);
+}
+
+/* ------------------------------------------------------- behind an IOMMU */
+
+static void hk_put_pci(void *arg)
+{
+	pci_dev_put(arg);
+}
+
+/* QEMU's edu, whether or not it has a driver. */
+static struct device *hk_iommu_device(struct kunit *test)
+{
+	struct pci_dev *pdev = NULL;
+
+	do {
+		pdev = pci_get_device(0x1234, 0x11e8, pdev);
+	} while (pdev && !use_dma_iommu(&pdev->dev));
+	if (!pdev)
+		kunit_skip(test, "there is no edu device behind an IOMMU");
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, hk_put_pci, pdev),
+			0);
+	return &pdev->dev;
+}
+
+/* Each page is where its address leads to. */
+static void hk_expect_iommu(struct kunit *test, struct hk_dma_map *map,
+			    struct iommu_domain *domain)
+{
+	unsigned long i, wrong = 0;
+
+	for (i = 0; i < map->npages; i++) {
+		u64 entry = map->range->pfns[i];
+		dma_addr_t addr = map->daddrs[i];
+
+		if (entry & HK_V && !(entry & HK_P))
+			wrong += !addr || iommu_iova_to_phys(domain, addr) !=
+						  PFN_PHYS(entry >> HK_SHIFT);
+		else
+			wrong += addr != 0;
+	}
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+/* None of the addresses in @daddrs leads anywhere. */
+static void hk_expect_no_iommu(struct kunit *test, const dma_addr_t *daddrs,
+			       unsigned long npages,
+			       struct iommu_domain *domain)
+{
+	unsigned long i, wrong = 0;
+
+	for (i = 0; i < npages; i++)
+		wrong += daddrs[i] && iommu_iova_to_phys(domain, daddrs[i]);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+/* Huge pages, small ones of both directions, and holes. */
+static struct hk_dma_map *hk_iommu_map_alloc(struct kunit *test)
+{
+	unsigned long i, addr = hk_huge(test, 2);
+	struct hmm_range *range =
+		hk_range(test, addr + 7 * PAGE_SIZE, 2 * HPAGE_PMD_NR - 7);
+
+	hk_write(test, addr, 1);
+	hk_request_each(range);
+	for (i = HPAGE_PMD_NR; i < 2 * HPAGE_PMD_NR - 7; i++)
+		range->pfns[i] = hk_mix_request(i);
+	hk_remap(test, addr + PMD_SIZE, HPAGE_PMD_NR, NULL, HK_RW);
+	return hk_dma_map_alloc(test, range);
+}
+
+static void iommu_maps_what_the_range_has(struct kunit *test)
+{
+	struct device *dev = hk_iommu_device(test);
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	struct hk_dma_map *map = hk_iommu_map_alloc(test);
+	dma_addr_t *daddrs;
+	long mapped;
+
+	mapped = hk_dma_map(test, map, dev);
+	KUNIT_EXPECT_GT(test, mapped, HPAGE_PMD_NR);
+	KUNIT_EXPECT_LT(test, mapped, map->npages);
+	KUNIT_EXPECT_EQ(test, mapped, hk_count(map->range, HK_V));
+	hk_expect_iommu(test, map, domain);
+	daddrs = kunit_kmalloc_array(test, map->npages, sizeof(*daddrs),
+				     GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, daddrs);
+	memcpy(daddrs, map->daddrs, map->npages * sizeof(*daddrs));
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, true), mapped);
+	hk_expect_no_iommu(test, daddrs, map->npages, domain);
+	KUNIT_EXPECT_EQ(test, hk_count(map->range, HK_V), 0);
+	hmm_range_unregister(map->range);
+}
+
+/* Memory of a PCI peer among RAM, behind pages that are mapped by then. */
+static void iommu_keeps_nothing_after_an_error(struct kunit *test)
+{
+	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_PCI_P2PDMA);
+	struct device *dev = hk_iommu_device(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+	unsigned long i, addr = map->range->start + 11 * PAGE_SIZE;
+	pte_t old;
+
+	hk_write(test, addr, 1);
+	old = hk_set_pte(test, addr,
+			 hk_devmem_pte(mem, mem->next, PAGE_SHARED));
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EREMOTEIO);
+	for (i = 0; i < HK_MIX; i++)
+		KUNIT_EXPECT_EQ(test, map->daddrs[i], 0);
+	hk_dma_expect_asked(test, map);
+	hk_set_pte(test, addr, old);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), HK_MIX_MAPPED);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false),
+			HK_MIX_MAPPED);
 	hmm_range_unregister(map->range);
 }
 
@@ -871,10 +1209,18 @@ static struct kunit_case hk_dma_cases[] = {
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(private_memory_is_left_out, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(peer_memory_is_refused, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(peer_memory_is_refused_without_its_page,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(memory_of_other_devices_is_mapped,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(private_memory_without_a_bit_is_not_mapped,
+			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(mapping_that_fails_leaves_nothing,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(address_0_is_no_address, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(invalidation_before_all_is_mapped_is_ebusy,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(fatal_signal_ends_a_long_mapping,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(fault_that_fails_leaves_nothing,
 			 hk_dma_way_gen_params),
@@ -890,7 +1236,16 @@ static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(random_mixtures, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(device_that_cannot_reach_all_is_refused,
 			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(operations_that_sync_are_refused,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(mapping_that_bounces_is_refused,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(memory_beyond_the_device_is_refused,
+			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(device_that_is_not_trusted_is_refused,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(iommu_maps_what_the_range_has, hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(iommu_keeps_nothing_after_an_error,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE(missing_arguments_are_einval),
 	KUNIT_CASE(pieces_are_cut_to_the_device),
