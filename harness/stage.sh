@@ -222,6 +222,14 @@ message()
 			sed -e '$!b' -e '/^$/d'
 }
 
+# for_another_base NAME WHAT: true for a patch of nothing but a hunk that this
+# base needs not and another does.
+for_another_base()
+{
+	[ -z "$2" ] && [ ! -f "$SERIES/$1.patch" ] &&
+		compgen -G "$TOP/series/*/$1.patch" > /dev/null
+}
+
 patches()
 {
 	local name what
@@ -231,6 +239,7 @@ patches()
 		case $name in
 		'' | '#'*) continue ;;
 		esac
+		! for_another_base "$name" "$what" || continue
 		set -f
 		for item in $what; do
 			case $item in
