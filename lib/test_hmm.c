@@ -28,7 +28,15 @@
  *
  * *Exclusive* access leaves a page where it is and takes it from the CPU until
  * the CPU touches it. What stands in the CPU page table then cannot be read
- * through a range; struct dmirror_claim does what a range does elsewhere.
+ * through a range; struct dmirror_claim does what a range does elsewhere. No
+ * file ends the exclusive access of another: while a page of device memory is
+ * under exclusive access, the device does not send it home. Closing a file
+ * returns to the CPU all that the file has exclusive access to.
+ *
+ * Pages of device memory that are in use keep the module: their pagemap calls
+ * into it when the last reference to a page is dropped. A module that cannot
+ * be unloaded refuses at once; RELEASE, or the end of the process that has the
+ * pages, makes it ready.
  *
  * Locks, outermost first:
  *
@@ -73,6 +81,8 @@
 #define DMIRROR_PAGES	(DMIRROR_MEMORY >> PAGE_SHIFT)
 /* How often what refuses to be moved, or taken, is asked again */
 #define DMIRROR_TRIES	16
+/* Pages of device memory looked at with interrupts off */
+#define DMIRROR_SCAN	4096UL
 #define FNV64_BASIS	0xcbf29ce484222325ULL
 #define FNV64_PRIME	0x100000001b3ULL
 
@@ -115,10 +125,12 @@ MODULE_PARM_DESC(spm_addr_dev1,
  * @data: where a private page's data is
  * @context: whose request brought it here, see struct dmirror; 0 until it has
  *	arrived, and as soon as it has left. Changed with the page locked
+ * @exclusive: entries of device page tables with exclusive access to the page
  */
 struct dmirror_slot {
 	struct page	*data;
 	u64		context;
+	unsigned int	exclusive;
 };
 
 /**
@@ -128,7 +140,8 @@ struct dmirror_slot {
  * @lock: protects all below
  * @slots: one for each page of the memory
  * @used: the pages that are in use
- * @nr_used: how many these are
+ * @nr_used: how many these are; the module has a reference while this is not 0
+ * @nr_exclusive: sum of dmirror_slot->exclusive
  * @next: where to look for a free page
  */
 struct dmirror_device {
@@ -138,6 +151,7 @@ struct dmirror_device {
 	struct dmirror_slot	*slots;
 	DECLARE_BITMAP(used, DMIRROR_PAGES);
 	unsigned long		nr_used;
+	unsigned long		nr_exclusive;
 	unsigned long		next;
 };
 
@@ -149,7 +163,8 @@ struct dmirror_device {
  * @fail_alloc: the next pages to migrate shall find no memory to go to
  * @mutex: taken by the callbacks; protects all below
  * @pt: the device page table, by page index of the address: value entries
- *	made by dmirror_pte()
+ *	made by dmirror_pte(); those of exclusive access are marked
+ * @mapped: entries in @pt
  * @faults: device faults so far
  * @invalidations: calls of dmirror_sync() so far that got the mutex
  * @dropped: entries the callbacks took from @pt so far
@@ -164,6 +179,7 @@ struct dmirror {
 	atomic_t		fail_alloc;
 	struct mutex		mutex;	/* protects all below */
 	struct xarray		pt;
+	u64			mapped;
 	u64			faults;
 	u64			invalidations;
 	u64			dropped;
@@ -250,6 +266,9 @@ static bool dmirror_pte_exclusive(const void *pte)
 	return pte && xa_to_value(pte) & DMIRROR_PTE_EXCLUSIVE;
 }
 
+/* Marks the entries that dmirror_pte_exclusive() is true for. */
+#define DMIRROR_MARK_EXCLUSIVE	XA_MARK_0
+
 /*
  * The memory of a device
  */
@@ -264,9 +283,15 @@ static unsigned long dmirror_first_pfn(const struct dmirror_device *device)
 	return PHYS_PFN(device->pagemap.range.start);
 }
 
+static struct dev_pagemap *dmirror_page_pagemap(const struct page *page)
+{
+	return page->pgmap;
+}
+
 static struct dmirror_device *dmirror_page_device(const struct page *page)
 {
-	return container_of(page->pgmap, struct dmirror_device, pagemap);
+	return container_of(dmirror_page_pagemap(page), struct dmirror_device,
+			    pagemap);
 }
 
 static bool dmirror_owns(const struct dmirror_device *device,
@@ -274,7 +299,7 @@ static bool dmirror_owns(const struct dmirror_device *device,
 {
 	return (is_device_private_page(page) ||
 		is_device_coherent_page(page)) &&
-	       page->pgmap == &device->pagemap;
+	       dmirror_page_pagemap(page) == &device->pagemap;
 }
 
 /*
@@ -303,7 +328,9 @@ static unsigned long dmirror_take_slot(struct dmirror_device *device,
 		i = find_first_zero_bit(device->used, DMIRROR_PAGES);
 	if (i < DMIRROR_PAGES) {
 		__set_bit(i, device->used);
-		device->nr_used++;
+		/* The caller's file has a reference too */
+		if (!device->nr_used++)
+			__module_get(THIS_MODULE);
 		device->next = i + 1;
 		device->slots[i] = slot;
 	}
@@ -339,7 +366,11 @@ static struct page *dmirror_alloc(struct dmirror *dmirror)
 	return page;
 }
 
-/* The last reference is gone. Any context, interrupts included. */
+/*
+ * The last reference is gone. Any context, interrupts included. Without the
+ * module reference this still returns into the module: memunmap_pages() waits
+ * for the caller.
+ */
 static void dmirror_page_free(struct page *page)
 {
 	struct dmirror_device *device = dmirror_page_device(page);
@@ -351,7 +382,8 @@ static void dmirror_page_free(struct page *page)
 	data = device->slots[i].data;
 	device->slots[i] = (struct dmirror_slot){};
 	__clear_bit(i, device->used);
-	device->nr_used--;
+	if (!--device->nr_used)
+		module_put(THIS_MODULE);
 	spin_unlock_irqrestore(&device->lock, flags);
 	if (data)
 		__free_page(data);
@@ -363,6 +395,16 @@ static unsigned long dmirror_nr_used(struct dmirror_device *device)
 
 	spin_lock_irqsave(&device->lock, flags);
 	n = device->nr_used;
+	spin_unlock_irqrestore(&device->lock, flags);
+	return n;
+}
+
+static bool dmirror_has_exclusive(struct dmirror_device *device)
+{
+	unsigned long flags, n;
+
+	spin_lock_irqsave(&device->lock, flags);
+	n = device->nr_exclusive;
 	spin_unlock_irqrestore(&device->lock, flags);
 	return n;
 }
@@ -494,35 +536,40 @@ static const struct dev_pagemap_ops dmirror_pagemap_ops = {
 };
 
 /*
- * Has @context brought page @i, or for 0 anybody? A page on its way here can
- * still be refused. Whoever moved it then would move what no process has.
+ * Can page @i, brought by @context or for 0 by anybody, be sent home? A page on
+ * its way here can still be refused: moving it then would move a page that no
+ * process has. A page under exclusive access stays.
  */
-static bool dmirror_brought(const struct dmirror_device *device, u64 context,
-			    unsigned long i)
+static bool dmirror_evictable(const struct dmirror_device *device, u64 context,
+			      unsigned long i)
 {
-	u64 by = device->slots[i].context;
+	const struct dmirror_slot *slot = &device->slots[i];
 
 	lockdep_assert_held(&device->lock);
-	return by && (!context || by == context);
+	return slot->context && (!context || slot->context == context) &&
+	       !slot->exclusive;
 }
 
 /*
- * From page *@first on, the next that @context has brought, or for 0 anybody,
- * and others right behind it: their number, DMIRROR_PIECE at most.
+ * From page *@first on, the next that can be sent home, and others right behind
+ * it: their number, DMIRROR_PIECE at most.
  */
 static unsigned long dmirror_next_run(struct dmirror_device *device,
 				      u64 context, unsigned long *first)
 {
-	unsigned long flags, i, n = 0;
+	unsigned long flags, i, end, n = 0;
 
-	spin_lock_irqsave(&device->lock, flags);
-	for_each_set_bit_from(*first, device->used, DMIRROR_PAGES)
-		if (dmirror_brought(device, context, *first))
-			break;
-	for (i = *first; i < DMIRROR_PAGES && n < DMIRROR_PIECE; i++, n++)
-		if (!dmirror_brought(device, context, i))
-			break;
-	spin_unlock_irqrestore(&device->lock, flags);
+	while (!n && *first < DMIRROR_PAGES) {
+		end = min(*first + DMIRROR_SCAN, DMIRROR_PAGES);
+		spin_lock_irqsave(&device->lock, flags);
+		for_each_set_bit_from(*first, device->used, end)
+			if (dmirror_evictable(device, context, *first))
+				break;
+		for (i = *first; i < end && n < DMIRROR_PIECE; i++, n++)
+			if (!dmirror_evictable(device, context, i))
+				break;
+		spin_unlock_irqrestore(&device->lock, flags);
+	}
 	return n;
 }
 
@@ -533,7 +580,7 @@ static bool dmirror_is_here(struct dmirror_device *device, unsigned long i)
 	bool here;
 
 	spin_lock_irqsave(&device->lock, flags);
-	here = dmirror_brought(device, 0, i);
+	here = dmirror_evictable(device, 0, i);
 	spin_unlock_irqrestore(&device->lock, flags);
 	return here;
 }
@@ -564,9 +611,9 @@ static void dmirror_evict_run(struct dmirror_device *device,
 }
 
 /*
- * What @context has brought goes home, for 0 everything. Pages that somebody
- * works on just now refuse, so they are asked again and again. Returns whether
- * nothing was left in the end.
+ * Sends home the pages that @context has brought, for 0 all, except those under
+ * exclusive access. A page that somebody works on refuses, so it is tried a few
+ * times. Returns true if none of them is left.
  */
 static bool dmirror_evict(struct dmirror_device *device, u64 context)
 {
@@ -591,21 +638,83 @@ static bool dmirror_evict(struct dmirror_device *device, u64 context)
 }
 
 /*
- * The mirror's callbacks
+ * The device page table
  */
 
-static void dmirror_drop(struct dmirror *dmirror, unsigned long first,
-			 unsigned long last)
+/*
+ * An entry of exclusive access comes (@by 1) or goes (@by -1). If the page is
+ * device memory, it must not be sent home in between. The page is still there:
+ * the caller has the mutex.
+ */
+static void dmirror_count_exclusive(const void *pte, int by)
 {
-	unsigned long index;
+	struct page *page = dmirror_pte_page(pte);
+	struct dmirror_device *device;
+	unsigned long flags;
+
+	if (!is_device_coherent_page(page) ||
+	    dmirror_page_pagemap(page)->ops != &dmirror_pagemap_ops)
+		return;
+	device = dmirror_page_device(page);
+	spin_lock_irqsave(&device->lock, flags);
+	device->slots[page_to_pfn(page) - dmirror_first_pfn(device)].exclusive +=
+		by;
+	device->nr_exclusive += by;
+	spin_unlock_irqrestore(&device->lock, flags);
+}
+
+/* Puts @pte in the place of the entry at @index, if there is one. */
+static int dmirror_set_pte(struct dmirror *dmirror, unsigned long index,
+			   void *pte)
+{
+	void *old;
+
+	lockdep_assert_held(&dmirror->mutex);
+	old = xa_store(&dmirror->pt, index, pte, GFP_ATOMIC);
+	if (xa_is_err(old))
+		return xa_err(old);
+	dmirror->mapped += !old;
+	if (dmirror_pte_exclusive(old))
+		dmirror_count_exclusive(old, -1);
+	if (dmirror_pte_exclusive(pte)) {
+		dmirror_count_exclusive(pte, 1);
+		xa_set_mark(&dmirror->pt, index, DMIRROR_MARK_EXCLUSIVE);
+	} else {
+		xa_clear_mark(&dmirror->pt, index, DMIRROR_MARK_EXCLUSIVE);
+	}
+	return 0;
+}
+
+/* Takes the entries from the table, in one pass; others run in between. */
+static void dmirror_drop(struct dmirror *dmirror, unsigned long first,
+			 unsigned long last, bool may_sleep)
+{
+	XA_STATE(xas, &dmirror->pt, first);
+	unsigned long n = 0;
 	void *pte;
 
 	lockdep_assert_held(&dmirror->mutex);
-	xa_for_each_range(&dmirror->pt, index, pte, first, last) {
-		xa_erase(&dmirror->pt, index);
-		dmirror->dropped++;
+	xas_lock(&xas);
+	xas_for_each(&xas, pte, last) {
+		if (dmirror_pte_exclusive(pte))
+			dmirror_count_exclusive(pte, -1);
+		xas_store(&xas, NULL);
+		if (++n % XA_CHECK_SCHED)
+			continue;
+		xas_pause(&xas);
+		xas_unlock(&xas);
+		if (may_sleep)
+			cond_resched();
+		xas_lock(&xas);
 	}
+	xas_unlock(&xas);
+	dmirror->mapped -= n;
+	dmirror->dropped += n;
 }
+
+/*
+ * The mirror's callbacks
+ */
 
 /*
  * Somebody changes [start, end): whoever takes exclusive access there cannot
@@ -627,15 +736,16 @@ static int dmirror_sync(struct hmm_mirror *mirror,
 			const struct mmu_notifier_range *update)
 {
 	struct dmirror *dmirror = container_of(mirror, struct dmirror, mirror);
+	bool blockable = mmu_notifier_range_blockable(update);
 
-	if (mmu_notifier_range_blockable(update))
+	if (blockable)
 		mutex_lock(&dmirror->mutex);
 	else if (!mutex_trylock(&dmirror->mutex))
 		return -EAGAIN;
 	dmirror->invalidations++;
 	dmirror_lose_claims(dmirror, update->start, update->end);
 	dmirror_drop(dmirror, update->start >> PAGE_SHIFT,
-		     (update->end - 1) >> PAGE_SHIFT);
+		     (update->end - 1) >> PAGE_SHIFT, blockable);
 	mutex_unlock(&dmirror->mutex);
 	return 0;
 }
@@ -645,7 +755,7 @@ static void dmirror_release(struct hmm_mirror *mirror)
 	struct dmirror *dmirror = container_of(mirror, struct dmirror, mirror);
 
 	mutex_lock(&dmirror->mutex);
-	dmirror_drop(dmirror, 0, ULONG_MAX);
+	dmirror_drop(dmirror, 0, ULONG_MAX, true);
 	mutex_unlock(&dmirror->mutex);
 }
 
@@ -763,9 +873,7 @@ static int dmirror_map(struct dmirror *dmirror, const struct hmm_range *range,
 	void *pte = dmirror_pte(hmm_device_entry_to_pfn(range, entry),
 				entry & DMIRROR_WRITE ? DMIRROR_PTE_WRITE : 0);
 
-	lockdep_assert_held(&dmirror->mutex);
-	return xa_err(xa_store(&dmirror->pt, (range->start >> PAGE_SHIFT) + i,
-			       pte, GFP_ATOMIC));
+	return dmirror_set_pte(dmirror, (range->start >> PAGE_SHIFT) + i, pte);
 }
 
 /*
@@ -1360,14 +1468,20 @@ static int dmirror_migrate_to_dev(struct dmirror *dmirror, void *arg)
 	return dmirror_by_pieces(dmirror, cmd, dmirror_read_own);
 }
 
-/* Empties the device's memory, whoever has brought what is there. */
+/*
+ * Empties the device's memory, whoever has brought what is there. Pages that
+ * refuse, or that some file has exclusive access to, stay: -EBUSY.
+ */
 static int dmirror_empty(struct dmirror *dmirror, void *arg)
 {
 	struct hmm_dmirror_cmd *cmd = arg;
 
 	cmd->cpages = 0;
 	cmd->faults = 0;
-	return dmirror_evict(dmirror->device, 0) ? 0 : -EBUSY;
+	if (!dmirror_evict(dmirror->device, 0) ||
+	    dmirror_has_exclusive(dmirror->device))
+		return -EBUSY;
+	return 0;
 }
 
 static int dmirror_set_flags(struct dmirror *dmirror, void *arg)
@@ -1475,11 +1589,10 @@ static int dmirror_map_exclusive(struct dmirror_job *job,
 	mutex_lock(&dmirror->mutex);
 	err = claim->lost ? -EAGAIN : 0;
 	for (; !err && index < claim->end >> PAGE_SHIFT; index++, pages++)
-		err = xa_err(xa_store(&dmirror->pt, index,
+		err = dmirror_set_pte(dmirror, index,
 				      dmirror_pte(page_to_pfn(*pages),
 						  DMIRROR_PTE_WRITE |
-						  DMIRROR_PTE_EXCLUSIVE),
-				      GFP_ATOMIC));
+						  DMIRROR_PTE_EXCLUSIVE));
 	if (!err)
 		dmirror_copy_pages(job, claim->end);
 	mutex_unlock(&dmirror->mutex);
@@ -1553,20 +1666,81 @@ static int dmirror_exclusive(struct dmirror *dmirror, void *arg)
 static int dmirror_check_exclusive(struct dmirror *dmirror, void *arg)
 {
 	struct hmm_dmirror_cmd *cmd = arg;
-	unsigned long first = cmd->addr >> PAGE_SHIFT;
-	unsigned long index;
+	unsigned long index = cmd->addr >> PAGE_SHIFT;
 	void *pte;
-	int err = 0;
 
 	mutex_lock(&dmirror->mutex);
-	xa_for_each_range(&dmirror->pt, index, pte, first,
-			  first + cmd->npages - 1)
-		if (dmirror_pte_exclusive(pte))
-			err = -EPERM;
+	pte = xa_find(&dmirror->pt, &index, index + cmd->npages - 1,
+		      DMIRROR_MARK_EXCLUSIVE);
 	mutex_unlock(&dmirror->mutex);
 	cmd->cpages = 0;
 	cmd->faults = 0;
-	return err;
+	return pte ? -EPERM : 0;
+}
+
+/* Requests the pages of a range that the device has exclusive access to. */
+static void dmirror_ask_exclusive(struct dmirror *dmirror,
+				  struct hmm_range *range)
+{
+	unsigned long first = range->start >> PAGE_SHIFT;
+	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
+
+	lockdep_assert_held(&dmirror->mutex);
+	for (i = 0; i < n; i++)
+		range->pfns[i] = xa_get_mark(&dmirror->pt, first + i,
+					     DMIRROR_MARK_EXCLUSIVE) ?
+					 DMIRROR_VALID : 0;
+}
+
+/*
+ * One piece of dmirror_return_exclusive(). The fault invalidates what it gives
+ * to the CPU, so the device loses the entries by its callback.
+ */
+static void dmirror_return_piece(struct dmirror *dmirror, unsigned long index)
+{
+	u64 pfns[DMIRROR_PIECE];
+	struct hmm_range range = {
+		.start = index << PAGE_SHIFT,
+		.end = (index + DMIRROR_PIECE) << PAGE_SHIFT,
+		.pfns = pfns,
+	};
+	int err, tries = 0;
+
+	mutex_lock(&dmirror->mutex);
+	err = dmirror_range_register(dmirror, &range);
+	if (err)
+		goto out_unlock;
+	do {
+		dmirror_ask_exclusive(dmirror, &range);
+		mutex_unlock(&dmirror->mutex);
+		err = dmirror_range_fault(dmirror, &range, NULL);
+		mutex_lock(&dmirror->mutex);
+		err = dmirror_range_check(dmirror, &range, err);
+	} while (err == -EAGAIN && ++tries < DMIRROR_TRIES);
+	dmirror_range_unregister(dmirror, &range);
+out_unlock:
+	mutex_unlock(&dmirror->mutex);
+}
+
+/*
+ * Returns to the CPU all that the file has exclusive access to, as touching it
+ * would. A page that cannot be had now is left to the CPU's own touch.
+ */
+static void dmirror_return_exclusive(struct dmirror *dmirror)
+{
+	unsigned long index = 0;
+	void *pte;
+
+	for (;;) {
+		mutex_lock(&dmirror->mutex);
+		pte = xa_find(&dmirror->pt, &index, ULONG_MAX,
+			      DMIRROR_MARK_EXCLUSIVE);
+		mutex_unlock(&dmirror->mutex);
+		if (!pte)
+			return;
+		dmirror_return_piece(dmirror, index);
+		index += DMIRROR_PIECE;
+	}
 }
 
 /*
@@ -1576,8 +1750,6 @@ static int dmirror_check_exclusive(struct dmirror *dmirror, void *arg)
 static int dmirror_stats(struct dmirror *dmirror, void *arg)
 {
 	struct hmm_dmirror_stats *stats = arg;
-	unsigned long index;
-	void *pte;
 
 	if (stats->reserved)
 		return -EINVAL;
@@ -1587,11 +1759,9 @@ static int dmirror_stats(struct dmirror *dmirror, void *arg)
 	stats->invalidations = dmirror->invalidations;
 	stats->dropped = dmirror->dropped;
 	stats->retries = dmirror->retries;
+	stats->mapped = dmirror->mapped;
 	stats->ranges = dmirror->ranges;
 	stats->device_pages = dmirror_nr_used(dmirror->device);
-	/* Counted, not kept: a number that the table itself vouches for */
-	xa_for_each(&dmirror->pt, index, pte)
-		stats->mapped++;
 	mutex_unlock(&dmirror->mutex);
 	return 0;
 }
@@ -1770,12 +1940,17 @@ static int dmirror_close(struct inode *inode, struct file *file)
 {
 	struct dmirror *dmirror = file->private_data;
 
+	dmirror_return_exclusive(dmirror);
+	/* While the callbacks keep the entries right: their pages are counted */
+	mutex_lock(&dmirror->mutex);
+	dmirror_drop(dmirror, 0, ULONG_MAX, true);
+	mutex_unlock(&dmirror->mutex);
 	hmm_mirror_unregister(&dmirror->mirror);
 	/* No callback from here on, and nobody else has the file */
-	WARN_ON_ONCE(dmirror->ranges || !list_empty(&dmirror->claims));
-	/* What refuses comes home by itself, or with the device */
+	WARN_ON_ONCE(dmirror->ranges || dmirror->mapped ||
+		     !xa_empty(&dmirror->pt) || !list_empty(&dmirror->claims));
+	/* A page that refuses stays, and the module with it */
 	dmirror_evict(dmirror->device, dmirror->context);
-	xa_destroy(&dmirror->pt);
 	mutex_destroy(&dmirror->mutex);
 	kfree(dmirror);
 	return 0;
@@ -1854,14 +2029,9 @@ static int dmirror_add_memory(struct dmirror_device *device, unsigned long spm)
 	return PTR_ERR(at);
 }
 
-/*
- * No file is open. Pages whose mapping outlived it, because they refused to
- * move then, are all that may be left.
- */
+/* No page is in use, or the module would not have got here. */
 static void dmirror_remove_memory(struct dmirror_device *device)
 {
-	while (!dmirror_evict(device, 0))
-		cond_resched();
 	memunmap_pages(&device->pagemap);
 	dmirror_release_memory(device);
 }

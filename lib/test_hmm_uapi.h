@@ -6,6 +6,10 @@
  * stock kernel uses; the last two came after 6.12. Requests from 0x80 on are
  * ours alone, each with a struct of its own whose reserved words are zero both
  * ways.
+ *
+ * EXCLUSIVE lasts until the CPU touches the page, the memory is invalidated or
+ * the file is closed. RELEASE leaves pages under exclusive access where they
+ * are and then fails with EBUSY, as it does for pages that are pinned.
  */
 #ifndef LIB_TEST_HMM_UAPI_H
 #define LIB_TEST_HMM_UAPI_H
