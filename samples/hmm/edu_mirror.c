@@ -516,9 +516,14 @@ static int edu_probe_hardware(struct edu *edu)
 		return PTR_ERR(edu->mmio);
 	if ((readl(edu->mmio + EDU_ID) & EDU_ID_MASK) != EDU_ID_IS)
 		return -ENODEV;
+	/* What an IOMMU does for the device, nothing else can */
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(dma_bits));
-	if (ret)
-		return ret;
+	if (ret) {
+		dev_info(&pdev->dev,
+			 "left alone: %u address bits do not reach all memory, and no IOMMU is before the device\n",
+			 dma_bits);
+		return -ENODEV;
+	}
 	/* What an earlier driver started must not come through to us */
 	ret = edu_wait(edu);
 	if (ret)
