@@ -226,6 +226,21 @@ EDU_TEST(swap_has_what_the_device_wrote)
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
+/* The same for a page that reclaim would drop if it were clean. */
+EDU_TEST(free_memory_has_what_the_device_wrote)
+{
+	char *ptr = map_anon(PAGE);
+
+	ASSERT_NE(MAP_FAILED, ptr);
+	memset(ptr, 1, PAGE);
+	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
+	ASSERT_EQ(0, madvise(ptr, PAGE, MADV_FREE));
+	ASSERT_EQ(0, edu_store(self->fd, ptr, LEN, NULL));
+	ASSERT_EQ(1, hmm_swap_out(ptr, 1));
+	EXPECT_EQ(0, memcmp(ptr, self->data, LEN));
+	ASSERT_EQ(0, munmap(ptr, PAGE));
+}
+
 /*
  * What is not allowed
  */
@@ -281,8 +296,10 @@ EDU_TEST(another_process_is_refused)
  */
 EDU_TEST(device_without_iommu_is_refused)
 {
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	int fd;
 
+	ASSERT_LE(0, log);
 	ASSERT_EQ(-ENOENT, edu_open(EDU_OPEN));
 	ASSERT_EQ(0, close(self->fd));
 	ASSERT_EQ(0, hmm_module_reload(MODULE, "dma_bits=32"));
@@ -291,7 +308,11 @@ EDU_TEST(device_without_iommu_is_refused)
 	EXPECT_EQ(-EOPNOTSUPP, edu_load(fd, self->data, LEN, NULL));
 	EXPECT_EQ(-EOPNOTSUPP, edu_store(fd, self->buf, LEN, NULL));
 	ASSERT_EQ(0, close(fd));
+	ASSERT_LE(0, lseek(log, 0, SEEK_END));
 	ASSERT_EQ(0, hmm_module_reload(MODULE, ""));
+	EXPECT_TRUE(edu_log_has(log, EDU_OPEN ": left alone: 28 address bits",
+				60));
+	ASSERT_EQ(0, close(log));
 	self->fd = edu_open(EDU);
 	ASSERT_LE(0, self->fd);
 }

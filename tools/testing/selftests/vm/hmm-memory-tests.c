@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include "../kselftest_harness.h"
 
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -35,6 +36,41 @@
 #define WAIT_SECONDS	60
 
 #define MODULE		"test_hmm"
+
+/* Younger than the headers of a stable distribution. */
+#ifndef UFFD_FEATURE_WP_UNPOPULATED
+#define UFFD_FEATURE_WP_UNPOPULATED	0x2000
+#endif
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC		0x8000
+#endif
+#ifndef PAGEMAP_SCAN
+#define PAGE_IS_WRITTEN			0x2
+#define PM_SCAN_WP_MATCHING		0x1
+#define PM_SCAN_CHECK_WPASYNC		0x2
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+
+#define PAGEMAP_SCAN			_IOWR('f', 16, struct pm_scan_arg)
+#endif
 
 static char cpu_read(const char *addr)
 {
@@ -780,6 +816,312 @@ MEMORY_TEST(exclusive_is_refused)
 	test_cpu_sees_data();
 }
 
+/* Only the CPU ends exclusive access, not another file that wants the memory. */
+MEMORY_TEST(release_leaves_exclusive_pages)
+{
+	int fd = hmm_open(variant->unit);
+
+	ASSERT_LE(0, fd);
+	test_move_all();
+	test_exclusive(self->ptr, self->data, NPAGES);
+	EXPECT_EQ(self->coherent ? -EBUSY : 0,
+		  request_by(fd, RELEASE, self->ptr, 1));
+	test_pages(self->coherent ? NPAGES : 0);
+	for (size_t i = 0; i < NPAGES; i++) {
+		ASSERT_EQ(-EPERM, request(CHECK_EXCLUSIVE,
+					  self->ptr + i * PAGE, 1));
+		ASSERT_FALSE(hmm_page_present(self->ptr + i * PAGE));
+	}
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request(WRITE, self->ptr, NPAGES);
+	EXPECT_EQ(0, self->cmd.faults);
+	test_cpu_sees_data();
+	EXPECT_EQ(0, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+	EXPECT_EQ(0, request_by(fd, RELEASE, self->ptr, 1));
+	test_pages(0);
+	test_cpu_sees_data();
+	ASSERT_EQ(0, close(fd));
+}
+
+/* The pages beside those under exclusive access go home. */
+MEMORY_TEST(release_empties_around_exclusive_pages)
+{
+	test_move_all();
+	test_exclusive(self->ptr + 70 * PAGE, self->data + 70 * PAGE, 3);
+	EXPECT_EQ(self->coherent ? -EBUSY : 0, request(RELEASE, self->ptr, 1));
+	test_pages(self->coherent ? 3 : 0);
+	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr + 70 * PAGE, 3));
+	test_cpu_sees_data();
+	EXPECT_EQ(0, request(RELEASE, self->ptr, 1));
+	test_pages(0);
+}
+
+MEMORY_TEST(close_returns_exclusive_access)
+{
+	int fd = hmm_open(variant->unit);
+
+	ASSERT_LE(0, fd);
+	test_request_by(fd, MIGRATE_TO_DEV, self->ptr, NPAGES);
+	test_request_by(fd, EXCLUSIVE, self->ptr, NPAGES);
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request_by(fd, WRITE, self->ptr, NPAGES);
+	test_shows(NPAGES, HMM_DMIRROR_PROT_NONE);
+	ASSERT_EQ(0, close(fd));
+	test_pages(0);
+	test_shows(NPAGES, HMM_DMIRROR_PROT_WRITE);
+	test_cpu_sees_data();
+}
+
+/*
+ * mprotect() takes the pages from the device, but not yet to the CPU. Whether
+ * they can be migrated like that depends on the base; they must not be lost.
+ */
+MEMORY_TEST(exclusive_then_forgotten)
+{
+	int err;
+
+	test_move_all();
+	test_exclusive(self->ptr, self->data, NPAGES);
+	ASSERT_EQ(0, mprotect(self->ptr, SIZE, PROT_READ));
+	ASSERT_EQ(0, mprotect(self->ptr, SIZE, FULL_ACCESS));
+	EXPECT_EQ(0, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
+	err = request(RELEASE, self->ptr, 1);
+	ASSERT_TRUE(!err || err == -EBUSY);
+	test_cpu_sees_data();
+	test_device_sees_data();
+	EXPECT_EQ(0, request(RELEASE, self->ptr, 1));
+	test_pages(0);
+}
+
+#define ORDER_PAGES	8UL
+
+struct order {
+	int	fd;		/* brings the pages */
+	int	other;		/* of another device */
+	int	releaser;	/* a second file of the device */
+	char	*ptr;
+	char	*data;
+	char	buf[ORDER_PAGES * PAGE];
+};
+
+static int order_touch(const struct order *o)
+{
+	for (size_t i = 0; i < ORDER_PAGES; i++)
+		__atomic_fetch_add(o->ptr + i * PAGE, 0, __ATOMIC_RELAXED);
+	return memcmp(o->ptr, o->data, ORDER_PAGES * PAGE) ? -EIO : 0;
+}
+
+static int order_request(struct order *o, int fd, unsigned long request)
+{
+	return hmm_cmd(fd, request, o->ptr, o->buf, ORDER_PAGES, NULL);
+}
+
+/* 0, or what the step must not end with. */
+static int order_step(struct order *o, char step)
+{
+	const size_t size = ORDER_PAGES * PAGE;
+	int err;
+
+	switch (step) {
+	case 'd':	/* to the device */
+		return order_request(o, o->fd, HMM_DMIRROR_MIGRATE_TO_DEV);
+	case 'e':	/* exclusive access */
+		return order_request(o, o->fd, HMM_DMIRROR_EXCLUSIVE);
+	case 'o':	/* exclusive access for the other device */
+		return order_request(o, o->other, HMM_DMIRROR_EXCLUSIVE);
+	case 'p':	/* invalidated, and as it was */
+		return mprotect(o->ptr, size, PROT_READ) ||
+		       mprotect(o->ptr, size, FULL_ACCESS);
+	case 'r':	/* RELEASE */
+		err = order_request(o, o->releaser, HMM_DMIRROR_RELEASE);
+		return err == -EBUSY ? 0 : err;
+	case 'c':	/* touched by the CPU */
+		return order_touch(o);
+	case 'x':
+		return close(o->fd);
+	case 'm':
+		return munmap(o->ptr, size);
+	}
+	return -EINVAL;
+}
+
+/* Whatever comes first, no page stays in the device. */
+MEMORY_TEST(exclusive_pages_are_freed_in_any_order)
+{
+	static const char *const orders[] = {
+		"dexm", "dexrm", "dexcm", "dexcrm", "dexrcm", "derxm",
+		"dercxm", "derxcm", "decxm", "decrxm", "demx", "dermx",
+		"derrmx", "decmx", "doxm", "doxrm", "doxcm", "doxcrm",
+		"dorxm", "dorcxm", "domx", "dormx", "deoxm", "doerxm",
+		"depxm", "depxrm", "depxcm", "deprxm", "deprcxm", "depmx",
+		"deprmx", "dopxrm", "dopxcrm", "doprmx",
+	};
+	struct order o = {
+		.other = self->other,
+		.releaser = self->fd,
+		.data = self->data,
+	};
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		o.fd = hmm_open(variant->unit);
+		ASSERT_LE(0, o.fd);
+		o.ptr = mmap(NULL, ORDER_PAGES * PAGE, FULL_ACCESS,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_NE(MAP_FAILED, o.ptr);
+		memcpy(o.ptr, o.data, ORDER_PAGES * PAGE);
+		for (const char *step = orders[i]; *step; step++) {
+			ASSERT_EQ(0, order_step(&o, *step))
+				TH_LOG("'%c' of %s", *step, orders[i]);
+		}
+		EXPECT_EQ(0, device_pages(self->fd))
+			TH_LOG("after %s", orders[i]);
+	}
+}
+
+/*
+ * Writes of the device are seen by who tracks writes
+ */
+
+#define TRACK_PAGES	16UL
+#define TRACK_SIZE	(TRACK_PAGES * PAGE)
+#define SOFT_DIRTY	55	/* in pagemap */
+
+/* Where the memory is when the tracker begins. */
+enum track_place { TRACK_SYSTEM, TRACK_DEVICE, TRACK_EXCLUSIVE, TRACK_PLACES };
+
+static const unsigned long track_requests[] = {
+	[TRACK_SYSTEM] = HMM_DMIRROR_READ,
+	[TRACK_DEVICE] = HMM_DMIRROR_MIGRATE_TO_DEV,
+	[TRACK_EXCLUSIVE] = HMM_DMIRROR_EXCLUSIVE,
+};
+
+/* Registers memory for PAGEMAP_SCAN; a userfaultfd, or -errno. */
+static int track_open(void *addr, size_t size)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)addr, .len = size },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	int err, fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	if (!ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* The pages that are written since @flags had them protected, or -errno. */
+static long track_written(const void *addr, size_t size, uint64_t flags)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	struct page_region regions[TRACK_PAGES];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.start = (uintptr_t)addr,
+		.end = (uintptr_t)addr + size,
+		.vec = (uintptr_t)regions,
+		.vec_len = TRACK_PAGES,
+		.category_anyof_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	long n = ioctl(pagemap, PAGEMAP_SCAN, &arg), pages = 0;
+
+	if (n < 0)
+		pages = -errno;
+	for (long i = 0; i < n; i++)
+		pages += (regions[i].end - regions[i].start) / PAGE;
+	close(pagemap);
+	return pages;
+}
+
+#define TRACK_PROTECT	(PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC)
+
+/* New content, and the memory where it is to be. */
+#define test_track_place(_place) do {					      \
+	hmm_fill(self->data, TRACK_SIZE);				      \
+	memcpy(self->ptr, self->data, TRACK_SIZE);			      \
+	ASSERT_EQ(0, hmm_cmd(self->fd, track_requests[_place], self->ptr,     \
+			     self->buf, TRACK_PAGES, &self->cmd));	      \
+} while (0)
+
+/* Writes every page, the device or the CPU. */
+#define test_track_write(_by_cpu) do {					      \
+	hmm_fill(self->data, TRACK_SIZE);				      \
+	memcpy(self->buf, self->data, TRACK_SIZE);			      \
+	if (_by_cpu)							      \
+		memcpy(self->ptr, self->data, TRACK_SIZE);		      \
+	else								      \
+		test_request(WRITE, self->ptr, TRACK_PAGES);		      \
+} while (0)
+
+MEMORY_TEST(pagemap_scan_sees_writes)
+{
+	int uffd = track_open(self->ptr, TRACK_SIZE);
+
+	ASSERT_LE(0, uffd);
+	for (unsigned int i = 0; i < 2 * TRACK_PLACES; i++) {
+		test_track_place(i / 2);
+		/* Twice: nothing is written from the first to the second */
+		ASSERT_LE(0, track_written(self->ptr, TRACK_SIZE,
+					   TRACK_PROTECT));
+		ASSERT_EQ(0, track_written(self->ptr, TRACK_SIZE,
+					   TRACK_PROTECT));
+		test_track_write(i & 1);
+		EXPECT_EQ(TRACK_PAGES, track_written(self->ptr, TRACK_SIZE, 0))
+			TH_LOG("place %u, by the %s", i / 2,
+			       i & 1 ? "CPU" : "device");
+		EXPECT_EQ(0, memcmp(self->ptr, self->data, TRACK_SIZE));
+	}
+	ASSERT_EQ(0, close(uffd));
+}
+
+static int clear_soft_dirty(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+	int err = fd < 0 || write(fd, "4", 1) != 1 ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
+static size_t count_soft_dirty(const char *addr, size_t npages)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < npages; i++)
+		n += hmm_pagemap_bit(addr + i * PAGE, SOFT_DIRTY);
+	return n;
+}
+
+/*
+ * Not in private memory: no base takes the right to write from its entries, so
+ * there not even the CPU's writes are seen.
+ */
+MEMORY_TEST(soft_dirty_sees_writes)
+{
+	for (unsigned int i = 0; i < 2 * TRACK_PLACES; i++) {
+		if (i / 2 == TRACK_DEVICE && !self->coherent)
+			continue;
+		test_track_place(i / 2);
+		ASSERT_EQ(0, clear_soft_dirty());
+		ASSERT_EQ(0, count_soft_dirty(self->ptr, TRACK_PAGES));
+		test_track_write(i & 1);
+		EXPECT_EQ(TRACK_PAGES, count_soft_dirty(self->ptr, TRACK_PAGES))
+			TH_LOG("place %u, by the %s", i / 2,
+			       i & 1 ? "CPU" : "device");
+	}
+}
+
 /*
  * Races
  */
@@ -1103,6 +1445,18 @@ enum end {
 	END_KILL,	/* half way through a migration */
 };
 
+/* Pages of a process that is gone may be freed by a worker of the kernel. */
+static int reload(void)
+{
+	double end = hmm_now() + WAIT_SECONDS;
+	int err;
+
+	while ((err = hmm_module_reload(MODULE, "")) == -EWOULDBLOCK &&
+	       hmm_now() < end)
+		usleep(1000);
+	return err;
+}
+
 static void use_and_end(unsigned int unit, enum end how, int out)
 {
 	char *ptr = mmap(NULL, SIZE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -1126,7 +1480,7 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 	} else if (how == END_CLOSE) {
 		close(fd);
 		/* While the memory is there, and then look at it */
-		if (hmm_module_reload(MODULE, "") || memcmp(ptr, data, SIZE))
+		if (reload() || memcmp(ptr, data, SIZE))
 			_exit(3);
 	}
 	_exit(0);
@@ -1150,7 +1504,7 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 	}								      \
 	ASSERT_EQ(_status, hmm_wait_child(_pid));				      \
 	unpin(_pipes);							      \
-	ASSERT_EQ(0, hmm_module_reload(MODULE, ""));					      \
+	ASSERT_EQ(0, reload());						      \
 } while (0)
 
 /* No file of the device is open in these. */
@@ -1193,6 +1547,47 @@ MODULE_TEST(goes_after_a_kill_while_migrating)
 {
 	test_end(variant->unit, END_KILL, 256 + SIGKILL);
 	test_end(variant->unit, END_EXIT, 0);
+}
+
+/* Private memory cannot be pinned, so a close always empties it. */
+FIXTURE(coherent_module)
+{
+};
+
+FIXTURE_SETUP(coherent_module)
+{
+}
+
+FIXTURE_TEARDOWN(coherent_module)
+{
+}
+
+/* It refuses at once, as its pages may stay for good. */
+TEST_F_TIMEOUT(coherent_module, stays_while_pages_are_in_use, SECONDS)
+{
+	char *ptr = mmap(NULL, PAGE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	int fd = hmm_open(2), pipes[2];
+	char buf[PAGE];
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(MAP_FAILED, ptr);
+	memset(ptr, 1, PAGE);
+	ASSERT_EQ(0, hmm_cmd(fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf, 1,
+			     NULL));
+	ASSERT_EQ(0, pin(pipes, ptr, 1));
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(-EWOULDBLOCK, hmm_module_reload(MODULE, ""));
+	fd = hmm_open(2);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(1, device_pages(fd));
+	EXPECT_EQ(-EBUSY, hmm_cmd(fd, HMM_DMIRROR_RELEASE, ptr, NULL, 1, NULL));
+	unpin(pipes);
+	EXPECT_EQ(0, hmm_cmd(fd, HMM_DMIRROR_RELEASE, ptr, NULL, 1, NULL));
+	EXPECT_EQ(1, ptr[0]);
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(0, hmm_module_reload(MODULE, ""));
+	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
 TEST_HARNESS_MAIN

@@ -747,6 +747,19 @@ SWAP_TEST(device_write_survives_swap)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.buf, SIZE));
 }
 
+/* Reclaim drops what MADV_FREE has named, unless somebody made it dirty. */
+SWAP_TEST(device_write_survives_madv_free)
+{
+	rig_fill(&self->r);
+	/* Shared memory cannot be freed like that, so it is only written */
+	ASSERT_EQ(is_shared(&self->r) ? -1 : 0,
+		  madvise(self->r.ptr, SIZE, MADV_FREE));
+	hmm_fill(self->r.buf, SIZE);
+	test_write(self->r.ptr, NPAGES);
+	ASSERT_EQ(NPAGES, hmm_swap_out(self->r.ptr, NPAGES));
+	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.buf, SIZE));
+}
+
 /*
  * Huge pages made and split
  */
@@ -930,6 +943,70 @@ DEVICE_TEST(kernel_addresses_are_refused)
 		test_err_write(EFAULT, addr, 1);
 		test_err_compute(EFAULT, addr, 1);
 	}
+}
+
+/* More entries than the device drops without a pause, in all and in part. */
+DEVICE_TEST(large_span_is_dropped)
+{
+	const size_t npages = 10000, gone = 9000;
+	char *ptr = mmap(NULL, npages * PAGE, PROT_READ,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, ptr);
+	test_compute(ptr, npages);
+	test_stats();
+	EXPECT_EQ(npages, self->r.stats.mapped);
+	ASSERT_EQ(0, munmap(ptr + 500 * PAGE, gone * PAGE));
+	test_stats();
+	EXPECT_EQ(npages - gone, self->r.stats.mapped);
+	EXPECT_EQ(gone, self->r.stats.dropped);
+	test_compute(ptr, 500);
+	EXPECT_EQ(0, self->r.compute.faults);
+	ASSERT_EQ(0, munmap(ptr, npages * PAGE));
+	test_stats();
+	EXPECT_EQ(0, self->r.stats.mapped);
+	EXPECT_EQ(npages, self->r.stats.dropped);
+}
+
+/* In the child: memory at address 0 changes, other memory is to be read. */
+static int read_beside_zero(struct rig *r)
+{
+	char *zero = mmap(NULL, 2 * PAGE, FULL_ACCESS,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	const size_t npages = r->size / PAGE;
+	int fd = hmm_open(0);
+
+	if (zero == MAP_FAILED || fd < 0)
+		return 1;
+	__atomic_store_n(zero, 1, __ATOMIC_RELAXED);
+	if (hmm_cmd(fd, HMM_DMIRROR_READ, r->ptr, r->buf, npages, NULL))
+		return 2;
+	if (mprotect(zero, PAGE, PROT_READ) ||
+	    mprotect(r->ptr, PAGE, PROT_READ) ||
+	    mprotect(r->ptr, PAGE, FULL_ACCESS))
+		return 3;
+	/* What does not wait for ever is done by then */
+	alarm(60);
+	if (hmm_cmd(fd, HMM_DMIRROR_READ, r->ptr, r->buf, npages, NULL) ||
+	    memcmp(r->buf, r->data, r->size))
+		return 4;
+	if (hmm_cmd(fd, HMM_DMIRROR_READ, zero, r->buf, 2, NULL) ||
+	    r->buf[0] != 1)
+		return 5;
+	return 0;
+}
+
+/* A kernel that forgets the end of that change lets a device wait for ever. */
+DEVICE_TEST(memory_at_address_zero_changes)
+{
+	pid_t pid;
+
+	rig_fill(&self->r);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(read_beside_zero(&self->r));
+	EXPECT_EQ(0, hmm_wait_child(pid));
 }
 
 /* Finds a mapping of this process by its name; NULL if there is none. */
