@@ -53,6 +53,10 @@
 /* kmemleak does not report an object younger than five seconds. */
 #define KMEMLEAK_AGE	6
 
+/* Ten seconds in all */
+#define UNLOAD_TRIES	1000
+#define UNLOAD_US	10000
+
 static int result_fd = -1;
 static int output_fd = -1;
 static int kmsg_fd = -1;
@@ -472,12 +476,27 @@ static void load_module(const char *file)
 	close(fd);
 }
 
+/* What a process leaves behind may keep a module for a moment longer. */
+static int unload_module(const char *name)
+{
+	int tries;
+
+	for (tries = 0; tries < UNLOAD_TRIES; tries++) {
+		if (!syscall(SYS_delete_module, name, O_NONBLOCK))
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		usleep(UNLOAD_US);
+	}
+	return -1;
+}
+
 static void unload_modules(void)
 {
 	while (nr_modules) {
 		const char *name = modules[--nr_modules];
 
-		if (!syscall(SYS_delete_module, name, O_NONBLOCK))
+		if (!unload_module(name))
 			continue;
 		result("rmmod %s: %s", name, strerror(errno));
 	}
