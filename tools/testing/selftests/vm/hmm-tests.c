@@ -46,6 +46,8 @@ struct uffdio_poison {
 #define SMALL_SIZE		(256 * PAGE)
 #define FULL_ACCESS		(PROT_READ | PROT_WRITE)
 
+#define NUMA_BALANCING		"/proc/sys/kernel/numa_balancing"
+
 /* A debug kernel under emulation is slow; what hangs, hangs for longer. */
 #define SECONDS			200
 /* How long a race is given to happen, and what it must have got done. */
@@ -218,6 +220,16 @@ static int rig_discard(struct rig *r, void *addr, size_t size)
 	int advice = is_shared(r) ? MADV_REMOVE : MADV_DONTNEED;
 
 	return madvise(addr, size, advice) ? -errno : 0;
+}
+
+static int knob_write(const char *path, long value)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		return -errno;
+	fprintf(file, "%ld\n", value);
+	return fclose(file) ? -errno : 0;
 }
 
 /*
@@ -974,8 +986,50 @@ DEVICE_TEST(large_span_is_dropped)
 	EXPECT_EQ(npages, self->r.stats.dropped);
 }
 
+static int protect_zero(char *zero)
+{
+	return mprotect(zero, PAGE, PROT_READ);
+}
+
+/* Entries that NUMA balancing has changed, in all processes. */
+static long numa_updates(void)
+{
+	FILE *vmstat = fopen("/proc/vmstat", "re");
+	char line[256];
+	long n = -1;
+
+	while (vmstat && n < 0 && fgets(line, sizeof(line), vmstat))
+		sscanf(line, "numa_pte_updates %ld", &n);
+	if (vmstat)
+		fclose(vmstat);
+	return n;
+}
+
+/*
+ * The second page is on the other node, so it is changed. Scans begin at
+ * address 0, and come by the CPU time that a process uses.
+ */
+static int scan_zero(char *zero)
+{
+	double end = hmm_now() + 60;
+	long was = numa_updates();
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	zero[PAGE] = 1;
+	if (sched_setaffinity(0, sizeof(first), &first) ||
+	    hmm_move_pages(zero + PAGE, 1, 1) != 1 ||
+	    knob_write(NUMA_BALANCING, 1))
+		return -1;
+	while (numa_updates() == was && hmm_now() < end)
+		for (int i = 0; i < 1000 * 1000; i++)
+			__atomic_store_n(zero, 1, __ATOMIC_RELAXED);
+	return knob_write(NUMA_BALANCING, 0) || numa_updates() <= was;
+}
+
 /* In the child: memory at address 0 changes, other memory is to be read. */
-static int read_beside_zero(struct rig *r)
+static int read_beside_zero(struct rig *r, int (*change)(char *zero))
 {
 	char *zero = mmap(NULL, 2 * PAGE, FULL_ACCESS,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -987,8 +1041,7 @@ static int read_beside_zero(struct rig *r)
 	__atomic_store_n(zero, 1, __ATOMIC_RELAXED);
 	if (hmm_cmd(fd, HMM_DMIRROR_READ, r->ptr, r->buf, npages, NULL))
 		return 2;
-	if (mprotect(zero, PAGE, PROT_READ) ||
-	    mprotect(r->ptr, PAGE, PROT_READ) ||
+	if (change(zero) || mprotect(r->ptr, PAGE, PROT_READ) ||
 	    mprotect(r->ptr, PAGE, FULL_ACCESS))
 		return 3;
 	/* What does not wait for ever is done by then */
@@ -1003,16 +1056,25 @@ static int read_beside_zero(struct rig *r)
 }
 
 /* A kernel that forgets the end of that change lets a device wait for ever. */
+#define test_zero_changes(_change) do {					      \
+	pid_t _pid;							      \
+									      \
+	rig_fill(&self->r);						      \
+	_pid = fork();							      \
+	ASSERT_LE(0, _pid);						      \
+	if (!_pid)							      \
+		_exit(read_beside_zero(&self->r, _change));		      \
+	EXPECT_EQ(0, hmm_wait_child(_pid));				      \
+} while (0)
+
 DEVICE_TEST(memory_at_address_zero_changes)
 {
-	pid_t pid;
+	test_zero_changes(protect_zero);
+}
 
-	rig_fill(&self->r);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(read_beside_zero(&self->r));
-	EXPECT_EQ(0, hmm_wait_child(pid));
+DEVICE_TEST(memory_at_address_zero_is_scanned)
+{
+	test_zero_changes(scan_zero);
 }
 
 /* Finds a mapping of this process by its name; NULL if there is none. */
@@ -2166,23 +2228,13 @@ static struct knob {
 	long		old;
 } knobs[] = {
 	/* Takes pages away from the device to see who uses them */
-	{ "/proc/sys/kernel/numa_balancing", 0, },
+	{ NUMA_BALANCING, 0, },
 	/* Replaces pages by huge ones, every ten seconds: not for an hour */
 	{ "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
 	  3600 * 1000 },
 	/* A copy of every page, and some to move */
 	{ "/proc/sys/vm/nr_hugepages", 16, .at_least = true },
 };
-
-static int knob_write(const char *path, long value)
-{
-	FILE *file = fopen(path, "we");
-
-	if (!file)
-		return -errno;
-	fprintf(file, "%ld\n", value);
-	return fclose(file) ? -errno : 0;
-}
 
 /* A kernel that has no such thing needs none of it. */
 static void knob_set(struct knob *knob)
