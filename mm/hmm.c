@@ -396,6 +396,8 @@ static int hmm_add_mirror(struct hmm *hmm, struct hmm_mirror *mirror)
 			goto out_unlock;
 	mirror->hmm = hmm;
 	mirror->nr_ranges = 0;
+	/* No encoding that passes the check has no VALID bit */
+	mirror->checked = (struct hmm_encoding){};
 	list_add_rcu(&mirror->list, &hmm->mirrors);
 	ret = 0;
 out_unlock:
@@ -581,19 +583,60 @@ static bool hmm_mm_gone(const struct hmm *hmm)
 	return hmm->dead || !atomic_read(&hmm->mmu_notifier.mm->mm_users);
 }
 
-static int hmm_range_check(const struct hmm_range *range)
+/* Addresses and arrays; the encoding is for hmm_encoding_check(). */
+static bool hmm_range_arguments_ok(const struct hmm_range *range)
 {
-	struct hmm_encoding enc;
+	return PAGE_ALIGNED(range->start | range->end) &&
+	       range->start < range->end &&
+	       range->pfns && range->flags && range->values;
+}
 
-	if (!PAGE_ALIGNED(range->start | range->end) ||
-	    range->start >= range->end)
-		return -EINVAL;
-	if (!range->pfns || !range->flags || !range->values)
-		return -EINVAL;
-	enc = hmm_range_encoding(range);
+/*
+ * Drivers have one encoding, so the one that was checked last is kept. Its
+ * values are compared, not its address: a driver may reuse the arrays.
+ */
+static bool hmm_encoding_checked(const struct hmm_mirror *mirror,
+				 const struct hmm_range *range)
+{
+	const struct hmm_encoding *enc = &mirror->checked;
+
+	lockdep_assert_held(&mirror->hmm->ranges_lock);
+	return enc->valid == range->flags[HMM_PFN_VALID] &&
+	       enc->write == range->flags[HMM_PFN_WRITE] &&
+	       enc->private == range->flags[HMM_PFN_DEVICE_PRIVATE] &&
+	       enc->none == range->values[HMM_PFN_NONE] &&
+	       enc->error == range->values[HMM_PFN_ERROR] &&
+	       enc->special == range->values[HMM_PFN_SPECIAL] &&
+	       enc->shift == range->pfn_shift;
+}
+
+static noinline int hmm_encoding_check(struct hmm_mirror *mirror,
+				       const struct hmm_range *range)
+{
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+
 	if (WARN_ONCE(hmm_encoding_collides(&enc),
 		      "hmm: a range's encoding collides with itself\n"))
 		return -EINVAL;
+	mirror->checked = enc;
+	return 0;
+}
+
+static int hmm_range_attach(struct hmm *hmm, struct hmm_mirror *mirror,
+			    struct hmm_range *range)
+{
+	lockdep_assert_held(&hmm->ranges_lock);
+
+	if (unlikely(!hmm_encoding_checked(mirror, range)) &&
+	    hmm_encoding_check(mirror, range))
+		return -EINVAL;
+	if (hmm_mm_gone(hmm))
+		return -EFAULT;
+	range->hmm = hmm;
+	range->mirror = mirror;
+	mirror->nr_ranges++;
+	list_add(&range->list, &hmm->ranges);
+	hmm_tree_insert(&range->node, &hmm->tree);
 	return 0;
 }
 
@@ -626,9 +669,8 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 	hmm = mirror ? mirror->hmm : NULL;
 	if (!hmm)
 		return -EINVAL;
-	ret = hmm_range_check(range);
-	if (ret)
-		return ret;
+	if (!hmm_range_arguments_ok(range))
+		return -EINVAL;
 
 	range->collided = false;
 	range->cursor = range->start;
@@ -636,15 +678,7 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 	range->node.last = range->end - 1;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	if (hmm_mm_gone(hmm)) {
-		ret = -EFAULT;
-	} else {
-		range->hmm = hmm;
-		range->mirror = mirror;
-		mirror->nr_ranges++;
-		list_add(&range->list, &hmm->ranges);
-		hmm_tree_insert(&range->node, &hmm->tree);
-	}
+	ret = hmm_range_attach(hmm, mirror, range);
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	return ret;
 }
@@ -697,17 +731,23 @@ enum hmm_range_state {
 };
 
 /*
- * The caller keeps @hmm by RCU or a reference, and @range is the driver's. All
+ * The caller keeps @hmm by RCU or a reference, and the driver keeps @range. All
  * else is known only under the lock: while the range is registered with a
  * mirror, the subscription lives and so does the mm.
  */
+static bool hmm_range_lives(const struct hmm *hmm,
+			    const struct hmm_range *range)
+{
+	return range->hmm == hmm && range->mirror && !hmm_mm_gone(hmm);
+}
+
 static enum hmm_range_state hmm_range_state(struct hmm *hmm,
 					    const struct hmm_range *range)
 {
 	enum hmm_range_state state = HMM_RANGE_QUIET;
 
 	spin_lock_irq(&hmm->ranges_lock);
-	if (range->hmm != hmm || !range->mirror || hmm_mm_gone(hmm))
+	if (!hmm_range_lives(hmm, range))
 		state = HMM_RANGE_GONE;
 	else if (hmm_busy(hmm, range->start, range->end))
 		state = HMM_RANGE_BUSY;
@@ -715,14 +755,28 @@ static enum hmm_range_state hmm_range_state(struct hmm *hmm,
 	return state;
 }
 
-/* The caller has a reference on @hmm, which this drops. */
-static noinline bool hmm_range_wait_slow(struct hmm *hmm,
-					 const struct hmm_range *range,
+/* Returns the range's struct hmm with a reference, or NULL. */
+static struct hmm *hmm_range_get_hmm(const struct hmm_range *range)
+{
+	struct hmm *hmm;
+
+	rcu_read_lock();
+	hmm = READ_ONCE(range->hmm);
+	if (hmm && !kref_get_unless_zero(&hmm->kref))
+		hmm = NULL;
+	rcu_read_unlock();
+	return hmm;
+}
+
+static noinline bool hmm_range_wait_slow(const struct hmm_range *range,
 					 unsigned long timeout)
 {
 	unsigned int ms = min_t(unsigned long, timeout, UINT_MAX);
+	struct hmm *hmm = hmm_range_get_hmm(range);
 	enum hmm_range_state state;
 
+	if (!hmm)
+		return false;
 	wait_event_timeout(hmm->wq,
 			   (state = hmm_range_state(hmm, range)) !=
 			   HMM_RANGE_BUSY,
@@ -748,23 +802,22 @@ static noinline bool hmm_range_wait_slow(struct hmm *hmm,
  */
 bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout)
 {
-	enum hmm_range_state state = HMM_RANGE_GONE;
+	bool quiet = false;
 	struct hmm *hmm;
 
 	might_sleep();
 	hmm_might_wait_invalidate();
 
+	/* Fast path: nothing is in flight in all of the mm */
 	rcu_read_lock();
 	hmm = READ_ONCE(range->hmm);
-	if (hmm)
-		state = hmm_range_state(hmm, range);
-	if (state == HMM_RANGE_BUSY && !kref_get_unless_zero(&hmm->kref))
-		state = HMM_RANGE_GONE;
+	if (hmm) {
+		spin_lock_irq(&hmm->ranges_lock);
+		quiet = !hmm->notifiers && hmm_range_lives(hmm, range);
+		spin_unlock_irq(&hmm->ranges_lock);
+	}
 	rcu_read_unlock();
-
-	if (unlikely(state == HMM_RANGE_BUSY))
-		return hmm_range_wait_slow(hmm, range, timeout);
-	return state == HMM_RANGE_QUIET;
+	return likely(quiet) || hmm_range_wait_slow(range, timeout);
 }
 EXPORT_SYMBOL(hmm_range_wait_until_valid);
 

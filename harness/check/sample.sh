@@ -19,7 +19,7 @@ cat > "$dir/sample.c" <<'C'
 struct dev_space;
 struct hmm_range;
 void dev_map(struct dev_space *ds, struct hmm_range *range);
-void dev_unmap(struct dev_space *ds, unsigned long start, unsigned long end);
+struct page *dev_clear_writable(struct dev_space *ds, unsigned long addr);
 struct dev_dma;
 void dev_stop_engine(struct dev_dma *dd);
 

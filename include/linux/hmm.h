@@ -199,6 +199,27 @@ struct hmm_mirror_ops {
 };
 
 /**
+ * struct hmm_encoding - how entries are written and requests are read
+ * @valid: bit of an entry with a pfn; on input, of an entry with a request
+ * @write: bits of an entry that may be written; on input, a request for that
+ * @private: bits of an entry with private memory; on input, a request for
+ *	system memory instead
+ * @none: entry without memory
+ * @error: entry that can't be used
+ * @special: entry without a struct page
+ * @shift: of the pfn
+ */
+struct hmm_encoding {
+	u64 valid;
+	u64 write;
+	u64 private;
+	u64 none;
+	u64 error;
+	u64 special;
+	unsigned int shift;
+};
+
+/**
  * struct hmm_mirror - a driver's subscription to one address space
  * @hmm: set by hmm_mirror_register(), NULL after hmm_mirror_unregister()
  * @ops: callbacks (driver)
@@ -214,6 +235,7 @@ struct hmm_mirror {
 	void				*dev_private_owner;
 	/* private: hmm->ranges_lock protects */
 	unsigned long			nr_ranges;
+	struct hmm_encoding		checked;
 };
 
 /**
@@ -362,27 +384,6 @@ static inline bool hmm_range_valid(struct hmm_range *range)
 	return false;
 }
 #endif /* CONFIG_HMM_MIRROR */
-
-/**
- * struct hmm_encoding - how entries are written and requests are read
- * @valid: bit of an entry with a pfn; on input, of an entry with a request
- * @write: bits of an entry that may be written; on input, a request for that
- * @private: bits of an entry with private memory; on input, a request for
- *	system memory instead
- * @none: entry without memory
- * @error: entry that can't be used
- * @special: entry without a struct page
- * @shift: of the pfn
- */
-struct hmm_encoding {
-	u64 valid;
-	u64 write;
-	u64 private;
-	u64 none;
-	u64 error;
-	u64 special;
-	unsigned int shift;
-};
 
 /* The encoding that a driver set in @range. */
 static inline struct hmm_encoding
