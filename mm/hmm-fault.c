@@ -241,6 +241,27 @@ static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
 }
 
 /*
+ * Writes the entry of a plain @pte to the only element of pfns. Returns false
+ * if the page must be faulted first.
+ */
+static bool hmm_fill_one(const struct hmm_range *range, pte_t pte,
+			 unsigned int flags)
+{
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+	u64 entry = ((u64)pte_pfn(pte) << enc.shift) | enc.valid;
+	u64 request = (*range->pfns & range->pfn_flags_mask) |
+		      range->default_flags;
+
+	if (pte_write(pte))
+		entry |= enc.write;
+	else if (!(flags & HMM_FAULT_SNAPSHOT) &&
+		 hmm_decode_req(&enc, request) & HMM_REQ_WRITE)
+		return false;
+	*range->pfns = entry;
+	return true;
+}
+
+/*
  * Fast path for one page that is present: needs neither a page walk nor struct
  * hmm_walk. Does what the walk does with a plain entry that satisfies the
  * request, and leaves all else to it. The cursor is used in the same way. The
@@ -253,12 +274,9 @@ static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
 static int hmm_fault_one_fast(struct hmm *hmm, struct hmm_range *range,
 			      unsigned int flags)
 {
-	const struct hmm_encoding enc = hmm_range_encoding(range);
 	struct mm_struct *mm = hmm->mmu_notifier.mm;
 	const u64 saved = *range->pfns;
-	unsigned int req;
 	void *owner;
-	u64 entry;
 	pte_t pte;
 	int ret;
 
@@ -268,16 +286,8 @@ static int hmm_fault_one_fast(struct hmm *hmm, struct hmm_range *range,
 	if (ret)
 		return ret;
 	pte = hmm_walk_one(mm, range->start);
-	if (!hmm_pte_plain(pte))
+	if (!hmm_pte_plain(pte) || !hmm_fill_one(range, pte, flags))
 		return HMM_WALK_MISS;
-	entry = ((u64)pte_pfn(pte) << enc.shift) | enc.valid;
-	req = hmm_decode_req(&enc, (saved & range->pfn_flags_mask) |
-				   range->default_flags);
-	if (pte_write(pte))
-		entry |= enc.write;
-	else if (!(flags & HMM_FAULT_SNAPSHOT) && req & HMM_REQ_WRITE)
-		return HMM_WALK_MISS;
-	*range->pfns = entry;
 	ret = hmm_cursor_settle(hmm, range);
 	if (!ret)
 		return 0;

@@ -656,13 +656,15 @@ static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
 			struct mm_walk *walk)
 {
-	struct hmm_walk *w = walk->private;
-	int ret = 0;
+	int ret;
 
 	/* A huge page takes less time than a page table */
-	if (!(addr & HMM_RESCHED_MASK) || !pmd_leaf(pmdp_get_lockless(pmdp)))
-		ret = hmm_walk_pause(w);
-	return ret ?: hmm_walk_table(w, walk->vma, pmdp, addr, end);
+	if (!(addr & HMM_RESCHED_MASK) || !pmd_leaf(pmdp_get_lockless(pmdp))) {
+		ret = hmm_walk_pause(walk->private);
+		if (ret)
+			return ret;
+	}
+	return hmm_walk_table(walk->private, walk->vma, pmdp, addr, end);
 }
 
 #ifdef CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD

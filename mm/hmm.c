@@ -162,18 +162,23 @@ static bool hmm_overlaps(const struct hmm_inflight *span, unsigned long start,
 	return span->start < end && start < span->end;
 }
 
-/* Returns true if an invalidation in flight overlaps [start, end). */
-static bool hmm_busy(const struct hmm *hmm, unsigned long start,
-		     unsigned long end)
+static noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
+				   unsigned long end)
 {
 	unsigned int i;
-
-	lockdep_assert_held(&hmm->ranges_lock);
 
 	for (i = 0; i < hmm->nr_inflight; i++)
 		if (hmm_overlaps(&hmm->inflight[i], start, end))
 			return true;
 	return hmm->nr_overflow && hmm_overlaps(&hmm->overflow, start, end);
+}
+
+/* Returns true if an invalidation in flight overlaps [start, end). */
+static bool hmm_busy(const struct hmm *hmm, unsigned long start,
+		     unsigned long end)
+{
+	lockdep_assert_held(&hmm->ranges_lock);
+	return unlikely(hmm->notifiers) && hmm_busy_slow(hmm, start, end);
 }
 
 /*
