@@ -115,9 +115,9 @@ only()
 			END { exit !found }' "$HARNESS/bench/rows" ||
 			refuse ONLY "it names no row of harness/bench/rows" ;;
 	check)
-		[[ $ONLY != */* && $ONLY != lib &&
-		   -f $HARNESS/check/$ONLY.sh ]] ||
-			refuse ONLY "it names no check of harness/check" ;;
+		[[ $ONLY != */* &&
+		   -f $HARNESS/check/checks/$ONLY.sh ]] ||
+			refuse ONLY "it names no check of harness/check/checks" ;;
 	esac
 }
 

@@ -12,13 +12,13 @@ unexport M DEBUG KCSAN
 
 include $(dir $(lastword $(MAKEFILE_LIST)))settings.mk
 
-include $(HARNESS)/base.mk
-include $(HARNESS)/kernel.mk
-include $(HARNESS)/guest.mk
-include $(HARNESS)/test.mk
-include $(HARNESS)/series.mk
-include $(HARNESS)/check.mk
-include $(HARNESS)/bench.mk
+include $(HARNESS)/source/source.mk
+include $(HARNESS)/build/build.mk
+include $(HARNESS)/guest/guest.mk
+include $(HARNESS)/guest/test.mk
+include $(HARNESS)/series/series.mk
+include $(HARNESS)/check/check.mk
+include $(HARNESS)/bench/bench.mk
 
 .PHONY: clean
 clean:

@@ -149,13 +149,13 @@ test_only_names_no_test()
 			cp bin/lists-none "guest/bin/$name"
 		done
 	alone TOP="$top" HARNESS="$harness" GUEST="$PWD/guest" ONLY=nonsense \
-		"$harness/suites.sh" > out 2>&1 || status=$?
+		"$harness/guest/suites.sh" > out 2>&1 || status=$?
 	cat out
 	[ "$status" -eq 4 ]
 	grep -q '^hmm: ONLY=nonsense: ' out
 	# No name is a pattern: this one has a dot where hmm_walk has none.
 	fails alone TOP="$top" HARNESS="$harness" GUEST="$PWD/guest" ONLY=hmm.walk \
-		"$harness/suites.sh" > out 2>&1
+		"$harness/guest/suites.sh" > out 2>&1
 }
 
 # An interrupted clean leaves a directory whole, or out of the way.
@@ -214,7 +214,7 @@ fetch_mainline()
 {
 	rm -f downloaded unpacked
 	fails alone KERNEL=mainline KSRC='' CACHE="$PWD/cache" \
-		"$harness/fetch-base.sh" "$PWD/base" > out 2>&1
+		"$harness/source/fetch-base.sh" "$PWD/base" > out 2>&1
 	cat out
 }
 
@@ -335,14 +335,14 @@ test_bench_wall_status()
 	mkdir -p kbuild base
 	touch kbuild/.config base/version
 	cp -r "$harness" harness
-	for script in boot verdict; do
+	for script in guest/boot verdict/verdict; do
 		echo '#!/bin/sh' > "harness/$script.sh"
 	done
 	# Without gen_init_cpio there is nothing to pack.
-	sed -i '/^\tpack$/d' harness/guest.sh
+	sed -i '/^\tpack$/d' harness/guest/guest.sh
 	alone KBUILD="$PWD/kbuild" BASE="$PWD/base" HARNESS="$PWD/harness" \
 		RESULTS="$PWD/results" GUEST="$PWD/guest" FLAVOUR=plain \
-		harness/guest.sh wall
+		harness/guest/guest.sh wall
 	command=$(sed -n 's/^live bench //p' results/job)
 	echo "$command"
 	program hmm-bench < <(echo "exit \$BENCH_STATUS")

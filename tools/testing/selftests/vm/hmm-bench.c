@@ -5,7 +5,7 @@
  *	hmm-bench count		instructions; the guest runs under -icount
  *	hmm-bench wall		ratios of time, and waits under load
  *
- * It prints a line a result, tab separated, for harness/bench.sh to judge:
+ * It prints a line a result, tab separated, for harness/bench/bench.sh to judge:
  *
  *	count	ROW SIDE UNIT VALUE CALLS
  *	wall	ROW MEDIAN LOW HIGH ROUNDS	(ours to stock)

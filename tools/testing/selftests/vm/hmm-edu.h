@@ -21,7 +21,7 @@
 
 #include "hmm-util.h"
 
-/* Where harness/boot.sh has put them. */
+/* Where harness/guest/boot.sh has put them. */
 #define EDU		"0000:00:10.0"	/* has 28 address bits */
 #define EDU_WIDE	"0000:00:11.0"	/* has 40 */
 #define EDU_OPEN	"0000:41:00.0"	/* has no IOMMU before it */

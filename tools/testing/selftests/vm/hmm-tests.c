@@ -1128,7 +1128,7 @@ DEVICE_TEST(secret_memory_is_refused)
 	ASSERT_EQ(0, close(fd));
 }
 
-/* The registers of some PCI device: an edu where harness/boot.sh boots. */
+/* The registers of some PCI device: an edu where harness/guest/boot.sh boots. */
 static char *map_registers(void)
 {
 	char *map = MAP_FAILED;

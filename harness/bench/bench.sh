@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	bench.sh
+#
+# Counts instructions in one boot and measures time in another, then says which
+# rows of bench/rows are within their bound. $RESULTS gets bench.tsv, plots, and
+# all that is known of each boot. Time is for people: only counts can fail, and
+# a row whose time a busy machine did not let us measure says so.
+# ONLY=NAME counts the rows with NAME in theirs, and no more.
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+
+readonly ROWS=$HARNESS/bench/rows
+readonly TEST_FAILED=1
+
+# guest VERB: boot, with a folder of its own; what was printed, in $out.
+guest()
+{
+	out=$RESULTS/$1/output.log
+	RESULTS=$RESULTS/$1 "$HARNESS/guest/guest.sh" "$1"
+}
+
+# only_rows: those that were asked for.
+only_rows()
+{
+	awk -F '\t' -v only="${ONLY-}" '!/^(#|$)/ && index($1, only)' "$ROWS"
+}
+
+count()
+{
+	local missed
+
+	only_rows > "$RESULTS/rows"
+	HMM_CPUS=counted guest count || return
+	# What is missed on every base, and what on this one besides.
+	missed=("$HARNESS/bench/missed")
+	[ ! -e "$SERIES/missed" ] || missed+=("$SERIES/missed")
+	awk -f "$HARNESS/bench/table.awk" -v tsv="$RESULTS/bench.tsv" \
+		file=rows "$RESULTS/rows" file=missed "${missed[@]}" \
+		file=counts "$out"
+}
+
+wall()
+{
+	guest wall || return
+	awk -f "$HARNESS/bench/wall.awk" file=rows "$RESULTS/rows" \
+		file=output "$out" || return
+	grep '^load' "$out" > "$RESULTS/load.tsv" || [ $? -eq 1 ]
+}
+
+plot()
+{
+	(cd "$RESULTS" && gnuplot -e "loads=$(wc -l < load.tsv)" \
+		"$HARNESS/bench/plot.gp") ||
+		die "gnuplot failed on $RESULTS/bench.tsv"
+	say "plots: $(printf "%s " "$RESULTS"/*.svg)"
+}
+
+main()
+{
+	local status=0
+
+	rm -rf -- "$RESULTS"
+	mkdir -p "$RESULTS" || die "cannot write $RESULTS"
+	count || status=$?
+	say "counts: $RESULTS/bench.tsv"
+	if [ -z "${ONLY-}" ] && [ "$status" -le "$TEST_FAILED" ]; then
+		if wall; then
+			plot
+		else
+			status=$?
+		fi
+	fi
+	exit "$status"
+}
+
+main

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	objects.sh LABEL TREE KBUILD LIST LOG [VARIABLE=VALUE...]
+#
+# Compiles the C files in LIST, and nothing else of the kernel, in KBUILD, which
+# is configured. The variables are kbuild's: W=1, C=2, KCFLAGS=... Prints which
+# were not built; the last line is "N passed, N failed, N skipped".
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+
+[ $# -ge 5 ] || die "usage: objects.sh LABEL TREE KBUILD LIST LOG [VARIABLE...]"
+label=$1 tree=$2 kbuild=$3 list=$4 log=$5
+shift 5
+
+# amdgpu builds amdkfd's files as its own: kbuild has no other way to them.
+mapfile -t objects < <(sed -e 's/[.]c$/.o/' \
+	-e 's#/amd/amdkfd/#/amd/amdgpu/../amdkfd/#' "$list")
+[ ${#objects[@]} -gt 0 ] || die "$label: $list names no C file"
+jobs=(-j"${JOBS-1}")
+# Under a make that was given -j its jobs are ours as well.
+[[ " ${MAKEFLAGS-}" != *" -j"* ]] || jobs=()
+
+(cd "$kbuild" && rm -f -- "${objects[@]}")
+status=0
+HMM_COUNT='^  (CC|CHECK) ' HMM_COUNT_NAME=steps \
+	"${0%/*}/../progress.sh" "$label" "$log" make -k -L -C "$tree" \
+	O="$kbuild" CC='ccache gcc' HOSTCC='ccache gcc' "${jobs[@]}" \
+	"$@" "${objects[@]}" || status=$?
+
+passed=0 failed=0
+for object in "${objects[@]}"; do
+	if [ -f "$kbuild/$object" ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "not built: $object"
+	fi
+done
+# What failed beside them: a header, a tool of the kernel's.
+[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# By the base's .clang-format less than 1% of our lines would change. White
+# space within a line does not count: the kernel aligns members and values in
+# columns, which that file cannot ask for. Headers of tracepoints are a language
+# of their own, which it does not know.
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+
+readonly PER_MILLE=10
+
+cd "$TREE"
+: > "$CHECK/clang-format.new"
+lines=0 differ=0
+while read -r file; do
+	clang-format --style=file:"$TREE/.clang-format" "$file" \
+		> "$CHECK/formatted"
+	n=$(diff -w "$file" "$CHECK/formatted" | grep -c '^<') || [ $? -eq 1 ]
+	of=$(wc -l < "$file")
+	lines=$((lines + of)) differ=$((differ + n))
+	printf '%5d of %5d: %s\n' "$n" "$of" "$file" >> "$CHECK/clang-format.new"
+done < <(ours '*.c' '*.h' | grep -v '^include/trace/')
+mv -- "$CHECK/clang-format.new" "$CHECK/clang-format.list"
+status=0
+[ $((differ * 1000)) -lt $((lines * PER_MILLE)) ] || {
+	status=1
+	sort -rn "$CHECK/clang-format.list" | head -n 5
+}
+result "$status" "$differ of $lines lines differ"
+finish "$lines lines of C, of which $differ differ"

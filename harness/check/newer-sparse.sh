@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	newer-sparse.sh COMMAND		(with CACHE set)
+#
+# Makes COMMAND a sparse from the archive's newer suites, for a base that this
+# machine's own is too old for. It comes with the C library that it wants, and
+# nothing is installed.
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+. "${0%/*}/../source/apt.sh"
+
+readonly PACKAGES='sparse libc6'
+readonly LOADER=usr/lib64/ld-linux-x86-64.so.2
+
+# What progress.sh runs: the packages, unpacked in the directory.
+download()
+{
+	local deb
+
+	update_lists newer
+	cd "$1"
+	# shellcheck disable=SC2086 # a list
+	private_apt newer apt-get download $PACKAGES
+	for deb in *.deb; do
+		dpkg-deb -x "$deb" .
+		rm -- "$deb"
+	done
+	[ -x "$LOADER" ] && [ -x usr/bin/sparse ]
+}
+
+[ "$1" != --download ] || { download "$2"; exit; }
+
+command=$1 dir=$1.files
+[ ! -x "$command" ] || exit 0
+mkdir -p "${command%/*}"
+exec {lock}> "$command.lock"
+flock "$lock"
+[ ! -x "$command" ] || exit 0
+rm -rf -- "$dir"
+mkdir -- "$dir"
+HMM_HINT="is there a network, and does apt-get update work?" \
+	"${0%/*}/../progress.sh" "fetching a newer sparse" "$command.log" \
+	"$0" --download "$dir" || exit "$BUILD_FAILED"
+cat > "$command.new" <<EOF
+#!/bin/sh
+exec "$dir/$LOADER" --library-path "$dir/usr/lib/x86_64-linux-gnu" \\
+	"$dir/usr/bin/sparse" "\$@"
+EOF
+chmod +x "$command.new"
+mv -- "$command.new" "$command"

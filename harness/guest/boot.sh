@@ -1,0 +1,228 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	boot.sh quiet|show|terminal SECONDS IMAGE INITRD [BOOT-OPTION...]
+#
+# Boots a guest and waits for its end, for SECONDS at most. What its programs
+# print is in output.log in $RESULTS; "show" also prints it as it comes, and
+# "terminal" connects them with this terminal. How QEMU ended is in "qemu"
+# there; whether all went well is for verdict.sh to say.
+
+set -uo pipefail
+. "${0%/*}/../lib.sh"
+
+readonly EVERY=10
+readonly INTERRUPTED=130
+
+[ $# -ge 4 ] || die "usage: boot.sh quiet|show|terminal SECONDS IMAGE INITRD"
+mode=$1 limit=$2 image=$3 initrd=$4
+shift 4
+
+# shellcheck disable=SC2054,SC2016 # commas and dollars that are meant
+# The first lines make every failure end QEMU at once and reach the log whole.
+boot_line()
+{
+	local -a line=(
+		console=ttyS0,115200 ignore_loglevel printk.devkmsg=on
+		log_buf_len=4M
+		panic=-1 oops=panic
+		transparent_hugepage=madvise hugepages=128
+		# Two holes in memory for the dummy device's coherent kind.
+		'memmap=512M$0x120000000' 'memmap=512M$0x140000000'
+		test_hmm.spm_addr_dev0=0x120000000
+		test_hmm.spm_addr_dev1=0x140000000
+		# What a device no longer has mapped it cannot reach.
+		intel_iommu=on iommu.strict=1
+	)
+
+	printf '%s' "${line[*]} $*"
+}
+
+# file NAME: a serial port whose other end is a file.
+file()
+{
+	qemu+=(-chardev "file,id=$1,path=${RESULTS//,/,,}/$2"
+	       -serial "chardev:$1")
+}
+
+output_port()
+{
+	local log=${RESULTS//,/,,}/output.log
+
+	if [ "$mode" = quiet ]; then
+		file output output.log
+	else
+		qemu+=(-chardev "stdio,id=output,signal=off,logfile=$log"
+		       -serial chardev:output)
+	fi
+}
+
+# Devices that do DMA, for the sample driver: one with the few address bits that
+# it comes with, one with more, and one that no IOMMU stands before.
+# shellcheck disable=SC2054 # commas that are meant
+dma_devices()
+{
+	qemu+=(
+		-device intel-iommu,intremap=off
+		-device edu,addr=0x10
+		-device edu,addr=0x11,dma_mask=0xffffffffff
+		-device pxb-pcie,id=open,bus_nr=0x40,bypass_iommu=on
+		-device pcie-root-port,id=open-port,bus=open,chassis=1
+		-device edu,bus=open-port
+	)
+}
+
+# HMM_CPUS=counted: one CPU, which takes a nanosecond for each instruction.
+# shellcheck disable=SC2054 # commas that are meant
+cpus()
+{
+	if [ "${HMM_CPUS-}" = counted ]; then
+		qemu+=(-accel tcg,thread=single -icount shift=0,sleep=off
+		       -cpu max,la57=off -smp 1)
+		return
+	fi
+	qemu+=(
+		-smp 2,sockets=2
+		-object memory-backend-ram,id=node0,size=2560M
+		-object memory-backend-ram,id=node1,size=2560M
+		-numa node,nodeid=0,cpus=0,memdev=node0
+		-numa node,nodeid=1,cpus=1,memdev=node1
+	)
+	if [ "$ACCEL" = tcg ]; then
+		qemu+=(-accel tcg,thread=multi -cpu max,la57=off)
+	else
+		qemu+=(-accel "$ACCEL" -cpu host)
+	fi
+}
+
+# shellcheck disable=SC2054 # commas that are meant
+qemu_line()
+{
+	qemu=(
+		qemu-system-x86_64 -nodefaults -no-user-config -display none
+		-M q35,kernel-irqchip=off -m 5G -no-reboot
+		-kernel "$image" -initrd "$initrd" -append "$(boot_line "$@")"
+	)
+	cpus
+	dma_devices
+	# In this order: ttyS0, ttyS1, ttyS2.
+	file console serial.log
+	file result result
+	output_port
+}
+
+start_qemu()
+{
+	if [ "$mode" = terminal ]; then
+		in_background "${qemu[@]}" 2> "$RESULTS/qemu.log"
+	else
+		in_background "${qemu[@]}" < /dev/null 2> "$RESULTS/qemu.log"
+	fi
+	pid=$!
+}
+
+# Where the guest is: the last step that began, and the results so far. Until
+# PID 1 has begun a suite, these are KUnit's, in the kernel's log.
+where()
+{
+	awk '
+		/hmm-init: start/ { booted = 1 }
+		FNR == NR {
+			if (/\] +(not )?ok [0-9]+ /)
+				n++
+			next
+		}
+		/^suite / { name = $2; n = 0 }
+		/^suite-end / { name = $2 " is done, leak scan"; n = 0 }
+		/^\| *(not )?ok / { n++ }
+		END {
+			if (name == "")
+				name = booted ? "getting ready" : "booting"
+			printf "%s,", name
+			if (n)
+				printf " %d results,", n
+		}' "$RESULTS/serial.log" "$RESULTS/result" 2> /dev/null
+}
+
+tell()
+{
+	local size
+
+	[ "$mode" != terminal ] || return 0
+	size=$(stat -c %s "$RESULTS/output.log" 2> /dev/null)
+	# Nobody needs to be told who just read something.
+	if [ "$mode" = quiet ] || [ "$size" = "${told_size-}" ]; then
+		say "guest: $(where) $SECONDS s"
+	fi
+	told_size=$size
+}
+
+running()
+{
+	kill -0 "$pid" 2> /dev/null
+}
+
+# Waits for QEMU's end, but no longer than is told.
+wait_for()
+{
+	timeout "$1" tail -s 0.2 --pid="$pid" -f /dev/null
+}
+
+stop_qemu()
+{
+	kill -TERM "$pid" 2> /dev/null
+	wait_for 5
+	kill -KILL "$pid" 2> /dev/null
+}
+
+watch_qemu()
+{
+	local left
+
+	while running && [ -z "${stopped-}" ]; do
+		left=$((limit - SECONDS))
+		if [ "$left" -le 0 ]; then
+			stopped="no end after $limit s (TIMEOUT)"
+			break
+		fi
+		wait_for $((left < EVERY ? left : EVERY))
+		running && tell
+	done
+}
+
+# QEMU takes a TERM or an INT for a wish to end, and calls that a success.
+how_it_ended()
+{
+	if [ -n "${stopped-}" ]; then
+		printf '%s\n' "$stopped"
+	elif grep -q 'terminating on signal' "$RESULTS/qemu.log"; then
+		sed -n 's/.*terminating on/killed:/p' "$RESULTS/qemu.log"
+	elif [ "$1" -gt 128 ]; then
+		printf 'killed by signal %s\n' $(($1 - 128))
+	else
+		printf 'exit %s\n' "$1"
+		# What the IOMMU stopped is in the kernel's log as well
+		grep -vE 'vtd_|fault is not recorded' "$RESULTS/qemu.log" >&2
+	fi
+}
+
+# A function, so that bash has read all of it before the guest runs for long.
+main()
+{
+	local status
+
+	qemu_line "$@"
+	: > "$RESULTS/result"
+	trap 'stopped=interrupted' INT TERM HUP
+	SECONDS=0
+	start_qemu
+	watch_qemu
+	[ -z "${stopped-}" ] || stop_qemu
+	# How it died is ours to tell, not bash's.
+	{ wait "$pid"; status=$?; } 2> /dev/null
+	how_it_ended "$status" > "$RESULTS/qemu"
+	[ "${stopped-}" != interrupted ] || exit "$INTERRUPTED"
+	exit 0
+}
+
+main "$@"

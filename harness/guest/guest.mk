@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What goes into the guest, and the verbs that boot one.
+
+# Programs of ours that run in the guest. They are compiled where they lie in
+# the laid tree, so that their includes find the base's own headers.
+PROGRAMS := $(patsubst $(TOP)/tools/testing/selftests/vm/%.c,%, \
+	$(wildcard $(TOP)/tools/testing/selftests/vm/*.c))
+PROGRAM_DIR := $(BASE)/tree/tools/testing/selftests/mm
+
+GUEST_CC ?= gcc
+GUEST_CFLAGS := -O2 -g -Wall -Werror -static -pthread -D_GNU_SOURCE=
+
+BUSYBOX ?= /bin/busybox
+IMAGE := $(KBUILD)/arch/x86/boot/bzImage
+
+# What a guest loads by itself: the dummy device and the sample driver.
+MODULES := $(KBUILD)/lib/test_hmm.ko $(KBUILD)/samples/hmm/edu_mirror.ko
+
+$(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
+	@mkdir -p $(@D)
+	@$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@
+
+# The base's own tests of its dummy device, as they come: they must pass on
+# ours, whose UAPI they take from the pristine source as well.
+STOCK_TESTS := stock-hmm-tests
+
+# Factor on the time limits of these tests; see patience.h.
+STOCK_PATIENCE := $(if $(filter plain,$(FLAVOUR)),5,15)
+STOCK_LIMITS := -include $(HARNESS)/guest/patience.h \
+	-DHMM_PATIENCE=$(STOCK_PATIENCE)
+export STOCK_LIMITS
+
+STOCK_DIR := $(BASE)/pristine/tools/testing/selftests/mm
+
+# With the helpers that their Makefile links to each test.
+$(GUEST)/bin/stock-hmm-tests: $(BASE)/version $(HARNESS)/guest/patience.h
+	@mkdir -p $(@D)
+	@cd $(STOCK_DIR) && $(GUEST_CC) -O2 -g -w -static -pthread \
+		-D_GNU_SOURCE= $(STOCK_LIMITS) -I$(BASE)/pristine \
+		-I$(BASE)/pristine/tools/testing/selftests \
+		-I$(BASE)/pristine/tools/include/uapi hmm-tests.c \
+		$$(sed -n 's/^$$(TEST_GEN_FILES): *//p' Makefile) -o $@
+
+# Drivers as they were written to v5.4. A test loads them, so they lie in a
+# folder of their own.
+COMPAT := $(TOP)/tools/testing/selftests/vm/compat
+COMPAT_DRIVERS := $(patsubst $(COMPAT)/%.c,$(GUEST)/compat/%.ko, \
+	$(wildcard $(COMPAT)/*.c))
+
+$(COMPAT_DRIVERS) &: $(KBUILD)/.built $(wildcard $(COMPAT)/*)
+	@rm -rf $(GUEST)/compat && mkdir -p $(GUEST)/compat
+	@cp $(COMPAT)/* $(GUEST)/compat/
+	@$(KMAKE) -s --no-print-directory M=$(GUEST)/compat modules
+
+$(GUEST)/init: $(HARNESS)/guest/init.c
+	@mkdir -p $(@D)
+	@$(GUEST_CC) -O2 -Wall -Wextra -Werror -static $< -o $@
+
+-include $(wildcard $(GUEST)/bin/*.d)
+
+# The names of the modules are fixed; that they are there is not: a base without
+# the series has none.
+$(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
+		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
+		$(COMPAT_DRIVERS) $(HARNESS)/guest/setup \
+		$(HARNESS)/guest/initramfs.sh $(BUSYBOX)
+	@rm -rf $(GUEST)/modules && mkdir -p $(GUEST)/modules
+	@for m in $(MODULES); do \
+		! test -e $$m || cp $$m $(GUEST)/modules/ || exit 1; done
+	@$(HARNESS)/guest/initramfs.sh $@ /init=$(GUEST)/init \
+		/bin/busybox=$(BUSYBOX) /etc/setup=$(HARNESS)/guest/setup \
+		/boot/bzImage=$(IMAGE) \
+		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
+		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
+		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
+		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
+
+# A dollar in CMD is the guest shell's, not make's.
+override CMD := $(value CMD)
+export CMD FILES
+
+.PHONY: run guest shell
+run guest shell: $(GUEST)/initramfs.cpio
+	@$(KEEP_STATUS) $(HARNESS)/guest/guest.sh $@

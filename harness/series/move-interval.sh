@@ -1,0 +1,141 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Moves upstream's interval API aside, so that its header, walker and symbols
+# do not share a name with the mirror API's:
+#
+#	move-interval.sh list TREE	the files that it would change
+#	move-interval.sh move TREE	change them, then check; TREE may hold
+#					nothing but these files
+#	move-interval.sh check TREE	look for an old name left behind
+#
+# Who uses the API is found by looking, not known by a list: a base with other
+# drivers needs no other script.
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+
+# An old name and its new one; names are whole words.
+readonly RENAMES='
+struct[[:space:]]+hmm_range	struct hmm_interval_range
+enum[[:space:]]+hmm_pfn_flags	enum hmm_interval_pfn_flags
+hmm_range_fault	hmm_interval_range_fault
+hmm_range_fault_unlocked_timeout	hmm_interval_range_fault_unlocked_timeout
+hmm_dma_([a-z_]+)	hmm_interval_dma_\1
+hmm_pfn_to_([a-z_]+)	hmm_interval_pfn_to_\1
+HMM_PFN_([A-Z_]+)	HMM_INTERVAL_PFN_\1
+HMM_RANGE_DEFAULT_TIMEOUT	HMM_INTERVAL_DEFAULT_TIMEOUT
+HMM_MIRROR	HMM_INTERVAL
+CONFIG_HMM_MIRROR	CONFIG_HMM_INTERVAL
+LINUX_HMM_H	LINUX_HMM_INTERVAL_H
+LINUX_HMM_DMA_H	LINUX_HMM_INTERVAL_DMA_H
+linux/hmm\.h	linux/hmm-interval.h
+linux/hmm-dma\.h	linux/hmm-interval-dma.h
+mm/hmm\.([co])	mm/hmm-interval.\1
+mm/hmm\.rst	mm/hmm-interval.rst
+'
+
+# A file and where it goes.
+readonly MOVES='
+include/linux/hmm.h	include/linux/hmm-interval.h
+include/linux/hmm-dma.h	include/linux/hmm-interval-dma.h
+mm/hmm.c	mm/hmm-interval.c
+Documentation/mm/hmm.rst	Documentation/mm/hmm-interval.rst
+Documentation/translations/zh_CN/mm/hmm.rst	Documentation/translations/zh_CN/mm/hmm-interval.rst
+'
+
+# These name a moved file without its path.
+readonly NEIGHBOURS='
+mm/Makefile
+Documentation/mm/index.rst
+Documentation/translations/zh_CN/mm/index.rst
+'
+
+old_names()
+{
+	awk -F '\t' 'NF == 2 { printf "%s\\b%s\\b", sep, $1; sep = "|" }' \
+		<<< "$RENAMES"
+}
+
+sed_script()
+{
+	awk -F '\t' 'NF == 2 { printf "s#\\b%s\\b#%s#g\n", $1, $2 }' \
+		<<< "$RENAMES"
+}
+
+# users: the files with an old name in them, from the current directory.
+users()
+{
+	local status=0
+
+	# Links are the series' own files, laid over the base.
+	grep -rlE --exclude-dir=.git -- "$(old_names)" . > "$found" || status=$?
+	[ "$status" -le 1 ] || die "cannot search $tree"
+	sed 's#^[.]/##' "$found" | LC_ALL=C sort
+}
+
+is_moved()
+{
+	[ -e mm/hmm-interval.c ] || [ -e include/linux/hmm-interval.h ]
+}
+
+list()
+{
+	is_moved && die "$tree has the interval API moved aside already"
+	grep -qsw hmm_range_fault mm/hmm.c ||
+		die "$tree has no mm/hmm.c with an hmm_range_fault() to move"
+	{
+		users
+		awk 'NF' <<< "$NEIGHBOURS"
+	} | LC_ALL=C sort -u | while read -r file; do
+		[ ! -f "$file" ] || printf '%s\n' "$file"
+	done
+}
+
+move()
+{
+	local from to script files
+
+	files=$(list)
+	script=$(sed_script)
+	while read -r from; do
+		sed -E -i -e "$script" -- "$from"
+	done <<< "$files"
+
+	sed -i -e 's/\(CONFIG_HMM_INTERVAL) += \)hmm\.o$/\1hmm-interval.o/' \
+		mm/Makefile
+	sed -i -e 's/^   hmm$/   hmm-interval/' Documentation/mm/index.rst \
+		Documentation/translations/zh_CN/mm/index.rst
+
+	while IFS=$'\t' read -r from to; do
+		[ -z "$from" ] || [ ! -e "$from" ] || mv -- "$from" "$to"
+	done <<< "$MOVES"
+	grep -q 'hmm-interval\.o' mm/Makefile ||
+		die "mm/Makefile of $tree does not build mm/hmm.c as we know it"
+	check
+}
+
+check()
+{
+	local left
+
+	is_moved || die "$tree has no interval API moved aside"
+	users > "$old_users"
+	while read -r file; do
+		grep -nHE -- "$(old_names)" "$file" >&2
+		left=1
+	done < "$old_users"
+	[ -z "${left-}" ] ||
+		die "these lines of $tree still have a name that was moved"
+}
+
+[ $# -eq 2 ] || die "usage: move-interval.sh list|move|check TREE"
+tree=$2
+found=$(mktemp)
+old_users=$(mktemp)
+trap 'rm -f "$found" "$old_users"' EXIT
+cd "$tree" || die "there is no tree $tree"
+case $1 in
+list|move|check) "$1" ;;
+*) die "move-interval.sh knows list, move and check, not '$1'" ;;
+esac

@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	series-check.sh BASE FRAGMENT...	(with HARNESS set)
+#
+# Takes the patches in BASE/series as a maintainer would: `git am` on the
+# pristine base, one by one; after each, what it touches is compiled, warnings
+# being errors. In the end the tree must be, byte for byte, BASE/tree. The
+# fragments configure the build; a patch may come before an option that they
+# ask for.
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+
+readonly TREE_MIB=1800
+
+# HMM_MIRROR has no prompt; until the patch that brings its first user nothing
+# but this turns it on.
+readonly FLAGS='-Werror -DCONFIG_HMM_MIRROR=1'
+
+base=$1
+shift
+out=$base/series-check
+tree=$out/tree
+kbuild=$out/kernel
+
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+export GIT_AUTHOR_NAME=hmm GIT_AUTHOR_EMAIL=hmm
+export GIT_COMMITTER_NAME=hmm GIT_COMMITTER_EMAIL=hmm
+
+passed=0 failed=0
+
+# result STATUS WHAT
+result()
+{
+	if [ "$1" -eq 0 ]; then
+		passed=$((passed + 1))
+		echo "ok: $2"
+	else
+		failed=$((failed + 1))
+		echo "FAILED: $2"
+	fi
+}
+
+in_tree()
+{
+	git -C "$tree" "$@"
+}
+
+# git writes a file anew, so the copy can share those of the base. Only what
+# patches touch is tracked; that needs no minute.
+make_tree()
+{
+	local how=--link path
+
+	if [ -L "$base/pristine" ]; then
+		how=--reflink=auto
+		need_mib "$base" "$TREE_MIB" "a copy of the base"
+	fi
+	rm -rf -- "$tree"
+	mkdir -p "$out"
+	"$HARNESS/progress.sh" "copying the source" "$out/copy.log" \
+		cp -a "$how" -- "$base/pristine/." "$tree"
+	rm -rf -- "$tree/.git"
+	git init -q "$tree"
+	sed -n 's#^\(diff --git\) a/\([^ ]*\) b/.*#\2#p' "$base"/series/*.patch |
+		sort -u | while read -r path; do
+		[ ! -e "$tree/$path" ] || in_tree add -f -- "$path"
+	done
+	in_tree commit -q -m "$(< "$base/version")"
+}
+
+# touched: the C files in the kernel that the patch touches and leaves.
+touched()
+{
+	in_tree show --format= --name-only --diff-filter=d HEAD -- "$@"
+}
+
+# Options that do not exist yet are not asked for.
+configure()
+{
+	mkdir -p "$kbuild"
+	cat "$@" > "$kbuild/asked.config"
+	KCONFIG_ALLCONFIG=$kbuild/asked.config make -s --no-print-directory \
+		-C "$tree" O="$kbuild" allnoconfig > "$kbuild/config.log" 2>&1
+}
+
+# build_kernel FRAGMENT...: the objects that the patch touches.
+build_kernel()
+{
+	touched '*.c' ':!tools' > "$out/sources"
+	[ -s "$out/sources" ] || return 0
+	configure "$@" || return 1
+	"$HARNESS/build/objects.sh" "$name" "$tree" "$kbuild" "$out/sources" \
+		"$out/${name%.patch}.log" "KCFLAGS=$FLAGS" > "$out/objects" || {
+		cat "$out/objects"
+		return 1
+	}
+}
+
+# build_programs: of the self tests, those that the patch touches. What they
+# are linked with is their Makefile's affair; `make test` runs ours, and builds
+# the drivers in compat.
+build_programs()
+{
+	local file
+
+	while read -r file; do
+		${GUEST_CC:-gcc} -c -w -O2 -pthread -D_GNU_SOURCE= -I"$tree" \
+			-I"$tree/tools/testing/selftests" \
+			-I"$tree/tools/include/uapi" -o "$out/program.o" \
+			"$tree/$file" || return 1
+	done < <(touched 'tools/testing/selftests/*.c' ':!*/compat/*')
+}
+
+counted()
+{
+	printf '%s file(s) compiled' \
+		"$(touched '*.c' | wc -l)"
+}
+
+# same_tree: differences from the tree that is tested; links in that are ours.
+same_tree()
+{
+	diff -rq -x .git -x .laid -x __pycache__ "$base/tree" "$tree" \
+		> "$out/differ" || {
+		cat "$out/differ"
+		return 1
+	}
+}
+
+[ $# -ge 1 ] || die "usage: series-check.sh BASE FRAGMENT..."
+make_tree
+for patch in "$base"/series/*.patch; do
+	name=${patch##*/}
+	[ "${name%%-*}" != 0000 ] || continue
+	if ! in_tree am -q "$patch"; then
+		result 1 "$name does not apply"
+		in_tree am --abort
+		break
+	fi
+	status=0
+	{ build_kernel "$@" && build_programs; } || status=$?
+	result "$status" "$name: $(counted)"
+done
+status=0
+same_tree || status=$?
+result "$status" "applied together they are the tree that is tested"
+status=0
+! grep -i '^signed-off-by:' "$base"/series/*.patch || status=1
+result "$status" "nobody's Signed-off-by is written"
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]

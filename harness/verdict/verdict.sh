@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# usage: verdict.sh DIR [MODE]
+#
+# Judges the run whose evidence is in DIR and prints a report; the last line is
+# "N passed, N failed, N skipped". Exit: 0 pass, 1 a test failed, 2 splat or
+# leak, 3 lost. MODE is test, or for runs whose own output is what matters, so
+# that nothing is printed when all is well: run, guest (exits with the command's
+# own status when there is one) or tty.
+#
+#	job		what was asked of the guest and of the host
+#	qemu		how QEMU ended
+#	serial.log	the kernel's log
+#	result		the result channel
+#	host.result	what ran on the host, in the same form
+#	config		the kernel's configuration
+set -u
+dir=$1
+mode=${2:-test}
+here=$(dirname "$0")
+
+# Evidence that is not there is empty, and what is empty is lost.
+evidence() {
+	if [ -r "$dir/$1" ]; then
+		printf '%s' "$dir/$1"
+	else
+		printf '/dev/null'
+	fi
+}
+
+# The suites' output as they gave it, for people and other tools.
+split_suites() {
+	rm -rf "$dir/ktap"
+	mkdir -p "$dir/ktap" || exit 3
+	awk -v dir="$dir/ktap" '
+		$1 == "suite" {
+			gsub(/[^A-Za-z0-9_.-]/, "_", $2)
+			out = dir "/" $2
+		}
+		$1 == "suite-end" { close(out); out = "" }
+		/^[|+] / && out != "" { print substr($0, 3) > out }
+	' "$(evidence host.result)" "$(evidence result)" || exit 3
+}
+
+# A list that is not there is empty, too.
+list() {
+	if [ -r "$1" ]; then
+		printf '%s' "$1"
+	else
+		printf '/dev/null'
+	fi
+}
+
+[ -d "$dir" ] || { echo "verdict: no such folder: $dir"; exit 3; }
+split_suites
+
+# The C locale: a log may hold any byte.
+LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
+	file=policy "$here/policy" \
+	file=skips "${HMM_SKIPS:-$here/../guest/skips}" \
+	file=skips "$(list "${HMM_BASE_SKIPS:-${SERIES-}/skips}")" \
+	file=fails "$(list "${HMM_FAILS:-${SERIES-}/fails}")" \
+	file=config "$(evidence config)" \
+	file=job "$(evidence job)" \
+	file=qemu "$(evidence qemu)" \
+	file=host.result "$(evidence host.result)" \
+	file=result "$(evidence result)" \
+	file=log "$(evidence serial.log)"
