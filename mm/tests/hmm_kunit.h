@@ -212,6 +212,9 @@ void hk_mm_exit(struct hk *hk);
 void hk_expect_warn(const char *text);
 void hk_expect_end(const char *text);
 
+int hk_sync(struct hmm_mirror *mirror,
+	    const struct mmu_notifier_range *update);
+void hk_release(struct hmm_mirror *mirror);
 struct hk_mirror *hk_mirror_alloc(struct kunit *test);
 int hk_mirror_register(struct kunit *test, struct hk_mirror *dev);
 struct hk_mirror *hk_mirror(struct kunit *test);
