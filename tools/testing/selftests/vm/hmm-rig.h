@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the test programs of the dummy device share: a device context with some
+ * memory to mirror, requests as tests make them, and the machine's settings.
+ *
+ * Every teardown unmaps the memory and then asks the device what is left:
+ * nothing may be.
+ *
+ * Numbers of device faults and retries are compared exactly, so rig_main()
+ * turns off what invalidates memory of its own accord.
+ */
+#ifndef SELFTESTS_VM_HMM_RIG_H
+#define SELFTESTS_VM_HMM_RIG_H
+
+#include "../kselftest_harness.h"
+
+#include "hmm-util.h"
+
+#define PAGE			4096UL
+#define HUGE			(2UL << 20)
+/* Two huge pages; of small ones enough for several pieces of the device's. */
+#define HUGE_SIZE		(2 * HUGE)
+#define SMALL_SIZE		(256 * PAGE)
+#define FULL_ACCESS		(PROT_READ | PROT_WRITE)
+
+#define NUMA_BALANCING		"/proc/sys/kernel/numa_balancing"
+
+/* A debug kernel under emulation is slow; what hangs, hangs for longer. */
+#define SECONDS			200
+
+/*
+ * Memory to mirror
+ */
+
+/**
+ * struct kind - a kind of memory
+ * @flags: of mmap()
+ * @file: mapped from a tmpfs file
+ * @thp: made of transparent huge pages
+ * @level: what a snapshot says beside the access
+ */
+struct kind {
+	int	flags;
+	bool	file;
+	bool	thp;
+	uint8_t	level;
+};
+
+/* clang-format off */
+#define KIND_ANON	{ .flags = MAP_PRIVATE | MAP_ANONYMOUS }
+#define KIND_THP	{ .flags = MAP_PRIVATE | MAP_ANONYMOUS, .thp = true, \
+			  .level = HMM_DMIRROR_PROT_PMD }
+#define KIND_COPY	{ .flags = MAP_PRIVATE, .file = true }
+#define KIND_SHARED	{ .flags = MAP_SHARED | MAP_ANONYMOUS }
+#define KIND_FILE	{ .flags = MAP_SHARED, .file = true }
+#define KIND_HUGETLB	{ .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, \
+			  .level = HMM_DMIRROR_PROT_PMD }
+/* clang-format on */
+
+/**
+ * struct rig - a device context and its memory
+ * @kind: of the memory
+ * @fd: the device
+ * @file: behind the memory, -1 if none
+ * @base: all that was reserved; @ptr and @spare lie in it, with reserved
+ *	addresses on both sides
+ * @ptr: the memory, aligned to a huge page
+ * @size: of the memory
+ * @spare: room for as much again
+ * @buf: the caller's buffer in requests, of this size too
+ * @data: what the memory ought to hold, of this size too
+ * @cmd: the last request, with the device's answers
+ * @compute: the same for COMPUTE
+ * @stats: the last answer to STATS
+ */
+struct rig {
+	struct kind			kind;
+	int				fd;
+	int				file;
+	char				*base;
+	char				*ptr;
+	size_t				size;
+	char				*spare;
+	char				*buf;
+	char				*data;
+	struct hmm_dmirror_cmd		cmd;
+	struct hmm_dmirror_compute	compute;
+	struct hmm_dmirror_stats	stats;
+};
+
+#define RESERVED	(2 * HUGE_SIZE + 4 * HUGE)
+
+/* Of the memory of the test at hand. */
+#define SIZE		(self->r.size)
+#define NPAGES		(SIZE / PAGE)
+#define HALF		(SIZE / 2)
+#define HALF_PAGES	(NPAGES / 2)
+
+static inline bool is_shared(const struct rig *r)
+{
+	return r->kind.flags & MAP_SHARED;
+}
+
+/* Maps fresh memory at r->ptr over what is there; 0 or -errno. */
+static inline int rig_map(struct rig *r)
+{
+	int flags = r->kind.flags | MAP_FIXED;
+	void *at;
+
+	if (r->kind.file) {
+		if (r->file >= 0)
+			close(r->file);
+		r->file = memfd_create("hmm-tests", MFD_CLOEXEC);
+		if (r->file < 0 || ftruncate(r->file, r->size))
+			return -errno;
+	}
+	at = mmap(r->ptr, r->size, FULL_ACCESS, flags, r->file, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	if (r->kind.thp && madvise(r->ptr, r->size, MADV_HUGEPAGE))
+		return -errno;
+	return 0;
+}
+
+static inline int rig_setup(struct rig *r, const struct kind *kind)
+{
+	r->kind = *kind;
+	r->size = kind->level ? HUGE_SIZE : SMALL_SIZE;
+	r->file = -1;
+	r->fd = hmm_open(0);
+	if (r->fd < 0)
+		return r->fd;
+	r->buf = malloc(r->size);
+	r->data = malloc(r->size);
+	r->base = mmap(NULL, RESERVED, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!r->buf || !r->data || r->base == MAP_FAILED)
+		return -ENOMEM;
+	r->ptr = (char *)(((uintptr_t)r->base + 2 * HUGE - 1) & ~(HUGE - 1));
+	r->spare = r->ptr + HUGE_SIZE + HUGE;
+	return rig_map(r);
+}
+
+/* The leak check: 0 if the device holds on to nothing. */
+static inline int rig_teardown(struct rig *r)
+{
+	int err;
+
+	if (munmap(r->base, RESERVED))
+		return -errno;
+	err = hmm_stats(r->fd, &r->stats);
+	if (!err && (r->stats.ranges || r->stats.mapped))
+		err = -EBUSY;
+	if (close(r->fd))
+		err = -errno;
+	if (r->file >= 0)
+		close(r->file);
+	free(r->buf);
+	free(r->data);
+	return err;
+}
+
+/* The CPU writes the memory. */
+static inline void rig_fill(struct rig *r)
+{
+	hmm_fill(r->data, r->size);
+	memcpy(r->ptr, r->data, r->size);
+}
+
+/* The CPU reads a byte, whether its value is of use or not. */
+static inline char cpu_read(const char *addr)
+{
+	return __atomic_load_n(addr, __ATOMIC_RELAXED);
+}
+
+static inline bool is_zero(const char *buf, size_t size)
+{
+	return !buf[0] && !memcmp(buf, buf + 1, size - 1);
+}
+
+/* How many pages of the last snapshot are @prot. */
+static inline size_t count_prot(const struct rig *r, uint8_t prot)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->cmd.cpages; i++)
+		n += (uint8_t)r->buf[i] == prot;
+	return n;
+}
+
+/* Gives the memory back, so that it reads as zeros from now on. */
+static inline int rig_discard(struct rig *r, void *addr, size_t size)
+{
+	int advice = is_shared(r) ? MADV_REMOVE : MADV_DONTNEED;
+
+	return madvise(addr, size, advice) ? -errno : 0;
+}
+
+static inline int knob_write(const char *path, long value)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		return -errno;
+	fprintf(file, "%ld\n", value);
+	return fclose(file) ? -errno : 0;
+}
+
+/*
+ * Each request in two forms: it works, or it fails as expected. Short names:
+ * tests are made of these.
+ */
+
+#define request(_nr, _addr, _npages)					      \
+	hmm_cmd(self->r.fd, HMM_DMIRROR_##_nr, _addr, self->r.buf, _npages,   \
+		&self->r.cmd)
+
+#define test_request(_nr, _addr, _npages) do {				      \
+	ASSERT_EQ(0, request(_nr, _addr, _npages));			      \
+	ASSERT_EQ(self->r.cmd.npages, self->r.cmd.cpages);		      \
+} while (0)
+
+#define test_read(_addr, _npages)     test_request(READ, _addr, _npages)
+#define test_write(_addr, _npages)    test_request(WRITE, _addr, _npages)
+#define test_snapshot(_addr, _npages) test_request(SNAPSHOT, _addr, _npages)
+
+#define test_err_read(_err, _addr, _npages)				      \
+	ASSERT_EQ(-(_err), request(READ, _addr, _npages))
+#define test_err_write(_err, _addr, _npages)				      \
+	ASSERT_EQ(-(_err), request(WRITE, _addr, _npages))
+
+#define test_compute(_addr, _npages)					      \
+	ASSERT_EQ(0, hmm_compute(self->r.fd, _addr, _npages, &self->r.compute))
+#define test_err_compute(_err, _addr, _npages)				      \
+	ASSERT_EQ(-(_err), hmm_compute(self->r.fd, _addr, _npages,	      \
+				       &self->r.compute))
+
+#define test_stats()	ASSERT_EQ(0, hmm_stats(self->r.fd, &self->r.stats))
+
+/* A snapshot in which every page is the same. */
+#define test_all_prot(_prot, _addr, _npages) do {			      \
+	test_snapshot(_addr, _npages);					      \
+	ASSERT_EQ(self->r.cmd.cpages, count_prot(&self->r, _prot));	      \
+} while (0)
+
+/* The device sees @_data, the CPU's own copy of what is there. */
+#define test_sees(_addr, _data, _npages) do {				      \
+	test_read(_addr, _npages);					      \
+	ASSERT_EQ(0, memcmp(self->r.buf, _data, self->r.cmd.cpages * PAGE));  \
+} while (0)
+
+#define test_sees_zeros(_addr, _npages) do {				      \
+	test_read(_addr, _npages);					      \
+	ASSERT_TRUE(is_zero(self->r.buf, self->r.cmd.cpages * PAGE));	      \
+} while (0)
+
+/* Waits until the other side has written a byte or is gone. */
+static inline void await(int fd)
+{
+	char c;
+
+	while (read(fd, &c, 1) < 0 && errno == EINTR)
+		;
+}
+
+/*
+ * A fixture that is a rig, of one kind of memory or with kinds as its variants
+ */
+
+#define RIG_STRUCT(_name)						      \
+	FIXTURE(_name) { struct rig r; };				      \
+	FIXTURE_TEARDOWN(_name) { EXPECT_EQ(0, rig_teardown(&self->r)); }
+
+#define RIG_FIXTURE(_name, ...)						      \
+	RIG_STRUCT(_name)						      \
+	FIXTURE_SETUP(_name)						      \
+	{								      \
+		static const struct kind _kind = __VA_ARGS__;		      \
+									      \
+		ASSERT_EQ(0, rig_setup(&self->r, &_kind));		      \
+	}
+
+#define RIG_FIXTURE_KINDS(_name)					      \
+	RIG_STRUCT(_name)						      \
+	FIXTURE_VARIANT(_name) { struct kind kind; };			      \
+	FIXTURE_SETUP(_name)						      \
+	{								      \
+		ASSERT_EQ(0, rig_setup(&self->r, &variant->kind));	      \
+	}
+
+/*
+ * The machine
+ */
+
+/* What is set for the time of the tests. */
+static struct knob {
+	const char	*path;
+	long		want;
+	bool		at_least;
+	long		old;
+} knobs[] = {
+	/* Takes pages away from the device to see who uses them */
+	{ NUMA_BALANCING, 0, },
+	/* Replaces pages by huge ones, every ten seconds: not for an hour */
+	{ "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
+	  3600 * 1000 },
+	/* A copy of every page, and some to move */
+	{ "/proc/sys/vm/nr_hugepages", 16, .at_least = true },
+};
+
+/* A kernel that has no such thing needs none of it. */
+static inline void knob_set(struct knob *knob)
+{
+	FILE *file = fopen(knob->path, "re");
+
+	knob->old = -1;
+	if (!file)
+		return;
+	if (fscanf(file, "%ld", &knob->old) != 1 ||
+	    (knob->at_least && knob->old >= knob->want))
+		knob->old = -1;
+	else if (knob_write(knob->path, knob->want))
+		ksft_print_msg("cannot set %s\n", knob->path);
+	fclose(file);
+}
+
+static inline void knob_restore(struct knob *knob)
+{
+	if (knob->old >= 0 && knob_write(knob->path, knob->old))
+		ksft_print_msg("cannot set %s back\n", knob->path);
+}
+
+/* Every program ends with this: it runs the tests. */
+static inline int rig_main(int argc, char **argv)
+{
+	size_t n = ARRAY_SIZE(knobs);
+	int ret;
+
+	/* On another machine this only lists the tests: leave that alone */
+	if (access("/dev/hmm_dmirror0", F_OK))
+		n = 0;
+	for (size_t i = 0; i < n; i++)
+		knob_set(&knobs[i]);
+	ret = test_harness_run(argc, argv);
+	for (size_t i = 0; i < n; i++)
+		knob_restore(&knobs[i]);
+	return ret;
+}
+
+#endif /* SELFTESTS_VM_HMM_RIG_H */
