@@ -701,7 +701,8 @@ static void dmirror_drop(struct dmirror *dmirror, unsigned long first,
 		xas_store(&xas, NULL);
 		if (++n % XA_CHECK_SCHED)
 			continue;
-		xas_pause(&xas);
+		/* xas_pause() would skip entries: their node may be gone */
+		xas_set(&xas, xas.xa_index + 1);
 		xas_unlock(&xas);
 		if (may_sleep)
 			cond_resched();
