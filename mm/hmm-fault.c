@@ -134,6 +134,8 @@ static void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
 	w->req = 0;
 	if (!(flags & HMM_FAULT_SNAPSHOT))
 		w->req = hmm_decode_req(&w->enc, range->default_flags);
+	w->poison = w->enc.error;
+	w->strict = true;
 	w->collided = &range->collided;
 	w->failed = range->start;
 }

@@ -69,7 +69,28 @@ static u64 hmm_encode(const struct hmm_encoding *enc,
 		entry |= enc->write;
 	if (leaf->kind == HMM_LEAF_PRIVATE)
 		entry |= enc->private;
-	return entry;
+	return entry + leaf->order * enc->order_unit;
+}
+
+/*
+ * Writes an entry. @sticky is &hmm_encoding.sticky, or a constant 0 in code
+ * that is only for encodings without such bits.
+ */
+static __always_inline void hmm_put(u64 *out, u64 entry, u64 sticky)
+{
+	*out = sticky ? entry | (*out & sticky) : entry;
+}
+
+/* Writes @n entries with one value to @out. */
+static void hmm_fill_value(const struct hmm_encoding *enc, u64 *out, u64 value,
+			   unsigned long n)
+{
+	if (likely(!enc->sticky)) {
+		memset64(out, value, n);
+		return;
+	}
+	for (; n; n--)
+		hmm_put(out++, value, enc->sticky);
 }
 
 static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
@@ -81,19 +102,20 @@ static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
 }
 
 /* Writes @n entries to @out, each @step more than the one before. */
-static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
+static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step,
+			  u64 sticky)
 {
 	unsigned int i;
 
 	/* Two instructions a page, as a huge page has many */
-	for (; n >= HMM_FILL_UNROLL;
+	for (; n >= HMM_FILL_UNROLL && !sticky;
 	     n -= HMM_FILL_UNROLL, out += HMM_FILL_UNROLL) {
 #pragma GCC unroll 128
 		for (i = 0; i < HMM_FILL_UNROLL; i++, entry += step)
 			out[i] = entry;
 	}
 	for (; n; n--, entry += step)
-		*out++ = entry;
+		hmm_put(out++, entry, sticky);
 }
 
 /* Fills [addr, end), which lies in one leaf. */
@@ -105,10 +127,10 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 
 	hmm_set_orders(w, addr, end, leaf->order);
 	if (leaf->kind >= HMM_LEAF_EMPTY)
-		memset64(out, leaf->value, n);
+		hmm_fill_value(&w->enc, out, leaf->value, n);
 	else
 		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
-			      1ULL << w->enc.shift);
+			      1ULL << w->enc.shift, w->enc.sticky);
 }
 
 /* Returns true if @leaf does not satisfy @req: the address must be faulted. */
@@ -285,7 +307,7 @@ static void hmm_classify_swap(const struct hmm_walk *w, swp_entry_t entry,
 		return;
 	/* Poison, a guard, or what a later kernel adds */
 	leaf->kind = HMM_LEAF_BROKEN;
-	leaf->value = w->enc.error;
+	leaf->value = w->poison;
 }
 
 static void hmm_classify_pte(const struct hmm_walk *w,
@@ -332,9 +354,9 @@ static void hmm_classify_pte(const struct hmm_walk *w,
  *
  * Return: how many entries were written to @out, at least 1.
  */
-static unsigned long hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep,
-					pte_t pte, u64 bits, u64 *out,
-					unsigned long n)
+static __always_inline unsigned long
+__hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep, pte_t pte, u64 bits,
+		     u64 *out, unsigned long n, const u64 sticky)
 {
 	const unsigned int shift = w->enc.shift;
 	const u64 limit = READ_ONCE(max_pfn);
@@ -342,20 +364,37 @@ static unsigned long hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep,
 	const u64 non_pfn_bits = pte_val(pte) - (pfn << HMM_PTE_SHIFT);
 	unsigned long i = 0;
 
-	out[0] = (pfn << shift) | bits;
+	hmm_put(out, (pfn << shift) | bits, sticky);
 	if (!HMM_PTE_SHIFT)
 		return 1;
 	while (++i < n) {
 		pte = ptep_get_lockless(ptep + i);
 		pfn = ror64(pte_val(pte) - non_pfn_bits, HMM_PTE_SHIFT);
 		if (likely(pfn < limit))
-			out[i] = (pfn << shift) | bits;
+			hmm_put(out + i, (pfn << shift) | bits, sticky);
 		else if (pte_none(pte) && !w->req)
-			out[i] = w->enc.none;
+			hmm_put(out + i, w->enc.none, sticky);
 		else
 			break;
 	}
 	return i;
+}
+
+static noinline unsigned long
+hmm_fill_pte_batch_sticky(const struct hmm_walk *w, pte_t *ptep, pte_t pte,
+			  u64 bits, u64 *out, unsigned long n)
+{
+	return __hmm_fill_pte_batch(w, ptep, pte, bits, out, n, w->enc.sticky);
+}
+
+/* The loop is compiled twice: encodings without sticky bits pay nothing. */
+static unsigned long hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep,
+					pte_t pte, u64 bits, u64 *out,
+					unsigned long n)
+{
+	if (unlikely(w->enc.sticky))
+		return hmm_fill_pte_batch_sticky(w, ptep, pte, bits, out, n);
+	return __hmm_fill_pte_batch(w, ptep, pte, bits, out, n, 0);
 }
 
 /*
@@ -419,18 +458,19 @@ static unsigned long hmm_walk_equal(struct hmm_walk *w, pte_t *ptep, pte_t pte,
 	n = hmm_count_equal(ptep, pte, (end - addr) >> PAGE_SHIFT);
 	end = hmm_first_missing(w, addr, addr + (n << PAGE_SHIFT), leaf);
 	n = (end - addr) >> PAGE_SHIFT;
-	memset64(w->out + hmm_index(w, addr), hmm_encode(&w->enc, leaf), n);
+	hmm_fill_value(&w->enc, w->out + hmm_index(w, addr),
+		       hmm_encode(&w->enc, leaf), n);
 	return n;
 }
 
 /* Writes the empty entries from @ptep on, @n at most, to @out. No requests. */
-static unsigned long hmm_fill_empty(pte_t *ptep, u64 none, u64 *out,
-				    unsigned long n)
+static unsigned long hmm_fill_empty(const struct hmm_encoding *enc,
+				    pte_t *ptep, u64 *out, unsigned long n)
 {
 	unsigned long i = 0;
 
 	do {
-		out[i] = none;
+		hmm_put(out + i, enc->none, enc->sticky);
 	} while (++i < n && hmm_pte_empty(ptep_get_lockless(ptep + i)));
 	return i;
 }
@@ -527,7 +567,7 @@ static noinline int hmm_walk_ptes(struct hmm_walk *w,
 			if (likely(n))
 				continue;
 		} else if (!w->req && hmm_pte_empty(pte)) {
-			n = hmm_fill_empty(ptep, w->enc.none,
+			n = hmm_fill_empty(&w->enc, ptep,
 					   w->out + hmm_index(w, addr),
 					   (end - addr) >> PAGE_SHIFT);
 			continue;
@@ -726,12 +766,14 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 
 /*
  * Secret memory is kept even from the kernel, and a shadow stack from the CPU's
- * stores: devices get neither, as pin_user_pages() gives them neither.
+ * stores: mirrors get neither, as pin_user_pages() gets neither.
  */
-static bool hmm_vma_special(struct vm_area_struct *vma)
+static bool hmm_vma_special(struct vm_area_struct *vma, bool strict)
 {
-	return vma->vm_flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK) ||
-	       vma_is_secretmem(vma);
+	if (strict)
+		return vma->vm_flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK) ||
+		       vma_is_secretmem(vma);
+	return vma->vm_flags & (VM_IO | VM_PFNMAP);
 }
 
 /* Returns 0 to walk the VMA, 1 if its flags alone decided all its entries. */
@@ -743,7 +785,7 @@ static int hmm_walk_test(unsigned long addr, unsigned long end,
 
 	if (!(walk->vma->vm_flags & VM_READ))
 		leaf.value = w->enc.error;
-	else if (hmm_vma_special(walk->vma))
+	else if (hmm_vma_special(walk->vma, w->strict))
 		leaf.value = w->enc.special;
 	else
 		return 0;
@@ -779,13 +821,13 @@ static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
 }
 
 /* Returns the mapping of @addr; NULL if its page table does not decide. */
-static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
-					   unsigned long addr)
+static struct vm_area_struct *
+hmm_find_vma(struct mm_struct *mm, unsigned long addr, bool strict)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
 
 	if (!vma || !(vma->vm_flags & VM_READ) || is_vm_hugetlb_page(vma) ||
-	    hmm_vma_special(vma))
+	    hmm_vma_special(vma, strict))
 		return NULL;
 	return vma;
 }
@@ -805,7 +847,7 @@ int hmm_walk(struct hmm_walk *w, struct mm_struct *mm, unsigned long from)
 
 	if ((from ^ (w->end - 1)) & PMD_MASK)
 		goto far;
-	vma = hmm_find_vma(mm, from);
+	vma = hmm_find_vma(mm, from, w->strict);
 	if (!vma || vma->vm_end < w->end)
 		goto far;
 	pmdp = hmm_find_pmd(mm, from);
@@ -816,8 +858,8 @@ far:
 }
 
 /*
- * Returns the entry of @addr in its page table; an empty one if there is none
- * or it does not decide alone.
+ * Returns the entry of @addr in its page table for a mirror; an empty one if
+ * there is none or it does not decide alone.
  */
 pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
 {
@@ -825,7 +867,7 @@ pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
 	pmd_t *pmdp;
 	pte_t *ptep;
 
-	if (!hmm_find_vma(mm, addr))
+	if (!hmm_find_vma(mm, addr, true))
 		return pte;
 	pmdp = hmm_find_pmd(mm, addr);
 	if (!pmdp || pmd_bad(pmdp_get_lockless(pmdp)))

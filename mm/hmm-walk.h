@@ -31,6 +31,8 @@ enum {
  * @req_default: bits that every request has besides @reqs
  * @req: union of all requests, in HMM_REQ_*
  * @owner: of the private memory that is used in place; NULL matches none
+ * @poison: entry of poison and of guards
+ * @strict: secret memory and shadow stacks are special too
  * @collided: an invalidation has hit an entry that was read: the walk may stop
  * @vma: mapping that the walk stopped in
  * @missing: the pages from @miss on that must be faulted
@@ -53,6 +55,8 @@ struct hmm_walk {
 	u64 req_default;
 	unsigned int req;
 	void *owner;
+	u64 poison;
+	bool strict;
 	const bool *collided;
 
 	struct vm_area_struct *vma;

@@ -579,8 +579,8 @@ static bool hmm_encoding_collides(const struct hmm_encoding *enc)
 
 /*
  * Without users the address space is on its way out, though its pages may be
- * there until hmm_release(). The caller knows that the subscription lives, which
- * keeps the mm.
+ * there until hmm_release(). The caller knows that the subscription lives,
+ * which keeps the mm.
  */
 static bool hmm_mm_gone(const struct hmm *hmm)
 {

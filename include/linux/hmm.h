@@ -208,6 +208,8 @@ struct hmm_mirror_ops {
  * @error: entry that can't be used
  * @special: entry without a struct page
  * @shift: of the pfn
+ * @order_unit: entry's part for each order of its mapping; 0 for none
+ * @sticky: bits that are kept from input to output
  */
 struct hmm_encoding {
 	u64 valid;
@@ -217,6 +219,8 @@ struct hmm_encoding {
 	u64 error;
 	u64 special;
 	unsigned int shift;
+	u64 order_unit;
+	u64 sticky;
 };
 
 /**

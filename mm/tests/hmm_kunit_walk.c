@@ -15,6 +15,7 @@
 #include <linux/prandom.h>
 #include <linux/swapops.h>
 
+#include "../hmm-walk.h"
 #include "hmm_kunit.h"
 
 #define HK_RW	(PROT_READ | PROT_WRITE)
@@ -261,6 +262,65 @@ static void hk_arena_compare(struct kunit *test, struct hmm_range *range,
 			    i < npages ? orders[i] : 0, want, order);
 }
 
+/* An encoding with an order in each entry, and bits that stay. */
+#define HK_STICKY	(BIT_ULL(60) | BIT_ULL(58))
+static const struct hmm_encoding hk_interval_like = {
+	.valid		= BIT_ULL(63),
+	.write		= BIT_ULL(62),
+	.error		= BIT_ULL(61),
+	.special	= BIT_ULL(61),
+	.order_unit	= BIT_ULL(52),
+	.sticky		= HK_STICKY,
+};
+
+static u64 hk_recode(u64 entry, u8 order)
+{
+	const struct hmm_encoding *enc = &hk_interval_like;
+
+	if (entry == HK_NONE)
+		return 0;
+	if (entry == HK_ERROR || entry == HK_SPECIAL)
+		return enc->error;
+	return entry >> HK_SHIFT | enc->valid | order * enc->order_unit |
+	       (entry & HK_W ? enc->write : 0);
+}
+
+/* Walks @range once more, without a mirror, over @out with random bits. */
+static void hk_arena_walk(struct kunit *test, struct hk_arena *arena,
+			  struct hmm_range *range, u64 *out)
+{
+	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
+	struct hk *hk = test->priv;
+	const bool never = false;
+	struct hmm_walk w = {
+		.enc		= hk_interval_like,
+		.start		= range->start,
+		.end		= range->end,
+		.out		= out,
+		.poison		= hk_interval_like.error,
+		.collided	= &never,
+	};
+	unsigned long i;
+	u64 seed = prandom_u32_state(&arena->rnd);
+	u64 want = 0;
+	u8 order;
+
+	for (i = 0; i < npages; i++)
+		out[i] = (seed + i) * 0x9e3779b97f4a7c15ULL;
+	mmap_read_lock(hk->mm);
+	KUNIT_EXPECT_EQ(test, hmm_walk(&w, hk->mm, range->start), 0);
+	mmap_read_unlock(hk->mm);
+	for (i = 0; i < npages; i++) {
+		want = hk_slow(hk->mm, range->start + i * PAGE_SIZE, &order);
+		want = hk_recode(want, order);
+		want |= (seed + i) * 0x9e3779b97f4a7c15ULL & HK_STICKY;
+		if (out[i] != want)
+			break;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, i, npages, "entry is %llx, expected %llx",
+			    i < npages ? out[i] : 0, want);
+}
+
 #define HK_ROUNDS	500
 
 static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
@@ -272,9 +332,12 @@ static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
 	struct hmm_range *range =
 		hk_range_alloc(test, first, HK_ARENA_PAGES + 2);
 	u8 *orders = kunit_kzalloc(test, HK_ARENA_PAGES + 2, GFP_KERNEL);
+	u64 *out = kunit_kcalloc(test, HK_ARENA_PAGES + 2, sizeof(*out),
+				 GFP_KERNEL);
 	int round, i;
 
 	KUNIT_ASSERT_NOT_NULL(test, orders);
+	KUNIT_ASSERT_NOT_NULL(test, out);
 	for (round = 0; round < HK_ROUNDS; round++) {
 		unsigned long from =
 			prandom_u32_state(&arena->rnd) % (HK_ARENA_PAGES + 2);
@@ -293,6 +356,7 @@ static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
 						orders),
 				len);
 		hk_arena_compare(test, range, orders);
+		hk_arena_walk(test, arena, range, out);
 		hmm_range_unregister(range);
 		if (test->status == KUNIT_FAILURE)
 			break;
