@@ -82,9 +82,9 @@ static unsigned int hmm_fault_flags(unsigned int flags)
 }
 
 /*
- * Walks, faults the missing pages, and continues from there. A round faults all
- * missing pages of a page table, and the next round is of another page table,
- * so the cost is linear in the size of the range.
+ * Walks, faults the missing pages, and continues from there. Each round faults
+ * all missing pages of one page table, so the cost is linear in the size of the
+ * range.
  */
 static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 			      struct hmm_walk *w, unsigned int flags)
@@ -97,7 +97,7 @@ static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 	ret = hmm_cursor_start(hmm, range, &w->owner);
 	if (ret)
 		return ret;
-	/* Without a bit of its own, private memory can't be told from other */
+	/* Without a flag, private memory cannot be distinguished from other */
 	if (!w->enc.private)
 		w->owner = NULL;
 	ret = hmm_walk(w, mm, w->start);
@@ -266,7 +266,7 @@ static bool hmm_fill_one(const struct hmm_range *range, pte_t pte,
 /*
  * Fast path for one page that is present: needs neither a page walk nor struct
  * hmm_walk. Does what the walk does with a plain entry that satisfies the
- * request, and leaves all else to it. The cursor is used in the same way. The
+ * request; other cases take the walk. The cursor is used in the same way. The
  * address space may lose its last user meanwhile: the mmap lock keeps mappings
  * and the tables above PTEs, pte_offset_map() keeps a table of PTEs, and
  * hmm_release() makes the range invalid like any other.

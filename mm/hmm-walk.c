@@ -101,7 +101,7 @@ static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
 		       (end - addr) >> PAGE_SHIFT);
 }
 
-/* Writes @n entries to @out, each @step more than the one before. */
+/* Writes @n entries to @out, incrementing by @step. */
 static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step,
 			  u64 sticky)
 {
@@ -224,8 +224,8 @@ static __always_inline int hmm_walk_leaf(struct hmm_walk *w,
 }
 
 /*
- * Lets others run. Returns -EINTR at a fatal signal, and -EBUSY when the rest
- * of the walk would be for nothing.
+ * Lets others run. Returns -EINTR at a fatal signal, -EBUSY if the walk has
+ * collided.
  */
 static int hmm_walk_pause(const struct hmm_walk *w)
 {
@@ -281,8 +281,8 @@ static bool hmm_is_own(const struct hmm_walk *w, unsigned long pfn)
 
 /*
  * Classifies an entry that is not present; @leaf has its order and, by @offset,
- * its pfn. userfaultfd and PAGEMAP_SCAN write-protect such an entry by @uffd_wp
- * alone, whatever its type says.
+ * its pfn. userfaultfd and PAGEMAP_SCAN set only the uffd-wp bit (@uffd_wp) of
+ * such an entry: its type may still be writable.
  */
 static void hmm_classify_swap(const struct hmm_walk *w, swp_entry_t entry,
 			      unsigned long offset, bool uffd_wp,
@@ -339,9 +339,9 @@ static void hmm_classify_pte(const struct hmm_walk *w,
 
 /*
  * The hot loop: writes the plain entry @pte at @ptep, and those after it that
- * have the same bits but for the pfn, @n at most, to @out, with @bits added. So
- * what is true of the first entry, that it is plain and whether it may be
- * written, is true of the whole batch, and needs no test of any other.
+ * have the same bits but for the pfn, @n at most, to @out, with @bits added.
+ * All entries of a batch are plain, and writable or not, like the first: only
+ * the first is tested.
  *
  * @non_pfn_bits is all of the first entry but its pfn. Another entry less
  * @non_pfn_bits is a multiple of the pfn's lowest bit, and no larger than a pfn
@@ -419,7 +419,7 @@ static unsigned long hmm_walk_batch(struct hmm_walk *w, pte_t *ptep, pte_t pte,
 				  w->out + hmm_index(w, addr), n);
 }
 
-/* Nothing is there, or only in swap: all such entries are alike to a device. */
+/* Empty or in swap: entries that a device cannot distinguish. */
 static __always_inline bool hmm_pte_empty(pte_t pte)
 {
 	return pte_none(pte) ||
@@ -427,8 +427,8 @@ static __always_inline bool hmm_pte_empty(pte_t pte)
 }
 
 /*
- * Returns how many entries from @ptep on, @n at most, are to a device what
- * @pte, the first of them, is: empty, or the same.
+ * Returns how many entries from @ptep on, @n at most, a device cannot
+ * distinguish from @pte, the first of them: empty, or the same.
  */
 static unsigned long hmm_count_equal(pte_t *ptep, pte_t pte, unsigned long n)
 {
@@ -444,8 +444,9 @@ static unsigned long hmm_count_equal(pte_t *ptep, pte_t pte, unsigned long n)
 }
 
 /*
- * Walks the entries that are to a device the same as the one at @addr, which is
- * not plain: empty, zero page, marker. Ends at the first that must be faulted.
+ * Walks the entries that a device cannot distinguish from the one at @addr,
+ * which is not plain: empty, zero page, marker. Ends at the first that must be
+ * faulted.
  */
 static unsigned long hmm_walk_equal(struct hmm_walk *w, pte_t *ptep, pte_t pte,
 				    unsigned long addr, unsigned long end,
@@ -716,9 +717,13 @@ static int hmm_walk_pud(pud_t *pudp, unsigned long addr, unsigned long end,
 	pud_t pud = pudp_get(pudp);
 	struct hmm_leaf leaf = { .kind = HMM_LEAF_MAPPED,
 				 .order = PUD_SHIFT - PAGE_SHIFT };
+	int ret;
 
 	if (!pud_present(pud) || !pud_leaf(pud))
 		return 0;
+	ret = hmm_walk_pause(w);
+	if (ret)
+		return ret;
 	walk->action = ACTION_CONTINUE;
 	leaf.write = pud_write(pud);
 	leaf.pfn = pud_pfn(pud) + ((addr & ~PUD_MASK) >> PAGE_SHIFT);
@@ -820,7 +825,10 @@ static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pudp, addr);
 }
 
-/* Returns the mapping of @addr; NULL if its page table does not decide. */
+/*
+ * Returns the mapping of @addr; NULL if its entries do not depend on the page
+ * table alone.
+ */
 static struct vm_area_struct *
 hmm_find_vma(struct mm_struct *mm, unsigned long addr, bool strict)
 {
@@ -859,7 +867,7 @@ far:
 
 /*
  * Returns the entry of @addr in its page table for a mirror; an empty one if
- * there is none or it does not decide alone.
+ * there is none, or if the result does not depend on it alone.
  */
 pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
 {

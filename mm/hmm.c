@@ -15,7 +15,7 @@
  * does not overlap.
  *
  * hmm_range_fault() reads page tables without their locks. The cursor makes
- * that right: entries of [start, cursor) have been read or are being read, and
+ * this safe: entries of [start, cursor) have been read or are being read, and
  * an invalidation that starts and overlaps them sets ->collided. The cursor
  * moves forward only while nothing in flight overlaps the entries to be read.
  * Hence for every entry read and every invalidation that overlaps it, either
@@ -45,13 +45,14 @@
  *
  * Lifetime
  * --------
- * The subscription lives from the first mirror of an mm to the last one; it
+ * The subscription lives from the first mirror of an mm to the last one, and
  * pins the mm. struct hmm outlives it by an RCU grace period, and by references
  * (kref): each waiter that sleeps has one, and each range whose mirror was
  * unregistered first. The mm may be used only while the subscription is known
  * to live: under ranges_lock, by a range that still has its mirror.
  */
 #include <linux/export.h>
+#include <linux/hash.h>
 #include <linux/hmm.h>
 #include <linux/interval_tree_generic.h>
 #include <linux/rculist.h>
@@ -74,6 +75,9 @@ void hmm_might_wait_invalidate(void)
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 
+/* Ranges that are marked at mm exit between two calls of cond_resched() */
+#define HMM_MARK_PART		1024
+
 /* The kernel's interval tree, its functions inlined. */
 #define HMM_NODE_START(node)	((node)->start)
 #define HMM_NODE_LAST(node)	((node)->last)
@@ -95,23 +99,48 @@ static unsigned int hmm_inflight_find(const struct hmm *hmm,
 	return i;
 }
 
-/* Beyond the table invalidations are counted, and one span encloses them. */
+/*
+ * Beyond the table invalidations are only counted, in one of a few buckets by
+ * their address. A span encloses those of a bucket, until all of them ended.
+ */
+static struct hmm_overflow *
+hmm_overflow_bucket(struct hmm *hmm, const struct mmu_notifier_range *update)
+{
+	return &hmm->overflow[hash_ptr(update, HMM_OVERFLOW_BITS)];
+}
+
 static void hmm_overflow_add(struct hmm *hmm,
 			     const struct mmu_notifier_range *update)
 {
-	struct hmm_inflight *span = &hmm->overflow;
+	struct hmm_overflow *bucket = hmm_overflow_bucket(hmm, update);
 
-	if (!hmm->nr_overflow++)
-		*span = (struct hmm_inflight){ .start = ULONG_MAX };
-	span->start = min(span->start, update->start);
-	span->end = max(span->end, update->end);
+	if (!bucket->count++) {
+		bucket->start = ULONG_MAX;
+		bucket->end = 0;
+	}
+	bucket->start = min(bucket->start, update->start);
+	bucket->end = max(bucket->end, update->end);
+	hmm->nr_overflow++;
 	hmm->notifiers++;
+}
+
+static void hmm_overflow_del(struct hmm *hmm,
+			     const struct mmu_notifier_range *update)
+{
+	struct hmm_overflow *bucket = hmm_overflow_bucket(hmm, update);
+
+	if (!bucket->count)
+		return;
+	bucket->count--;
+	hmm->nr_overflow--;
+	hmm->notifiers--;
 }
 
 /*
  * The address of @update identifies it: the object lives from start to end. An
  * entry that has that address already is of a start whose end never came, and
- * never will: @update takes it over.
+ * never will: @update takes it over. (Not beyond the table, where addresses are
+ * not kept. There such a start leaves its bucket's span busy.)
  */
 static void hmm_inflight_add(struct hmm *hmm,
 			     const struct mmu_notifier_range *update)
@@ -147,19 +176,12 @@ static void hmm_inflight_del(struct hmm *hmm,
 
 	lockdep_assert_held(&hmm->ranges_lock);
 
-	if (i < hmm->nr_inflight)
-		hmm->inflight[i] = hmm->inflight[--hmm->nr_inflight];
-	else if (hmm->nr_overflow)
-		hmm->nr_overflow--;
-	else
+	if (i == hmm->nr_inflight) {
+		hmm_overflow_del(hmm, update);
 		return;
+	}
+	hmm->inflight[i] = hmm->inflight[--hmm->nr_inflight];
 	hmm->notifiers--;
-}
-
-static bool hmm_overlaps(const struct hmm_inflight *span, unsigned long start,
-			 unsigned long end)
-{
-	return span->start < end && start < span->end;
 }
 
 static noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
@@ -168,9 +190,14 @@ static noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
 	unsigned int i;
 
 	for (i = 0; i < hmm->nr_inflight; i++)
-		if (hmm_overlaps(&hmm->inflight[i], start, end))
+		if (hmm->inflight[i].start < end &&
+		    start < hmm->inflight[i].end)
 			return true;
-	return hmm->nr_overflow && hmm_overlaps(&hmm->overflow, start, end);
+	for (i = 0; hmm->nr_overflow && i < HMM_OVERFLOW_BUCKETS; i++)
+		if (hmm->overflow[i].count && hmm->overflow[i].start < end &&
+		    start < hmm->overflow[i].end)
+			return true;
+	return false;
 }
 
 /* Returns true if an invalidation in flight overlaps [start, end). */
@@ -183,7 +210,7 @@ static bool hmm_busy(const struct hmm *hmm, unsigned long start,
 
 /*
  * Marks the ranges that [start, end) overlaps before their cursor. A range
- * whose cursor is at its start has nothing to lose.
+ * whose cursor is at its start has no entries to invalidate.
  */
 static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 			    unsigned long end)
@@ -258,9 +285,9 @@ static int hmm_call_mirrors(struct hmm *hmm,
 }
 
 /*
- * Marks before it calls: a driver that takes its lock and finds its range valid
- * can rely on it that the callback of any invalidation that overlaps the range
- * has yet to take that lock, and will undo the driver's update.
+ * Mark before calling: if a driver finds its range valid under its lock, the
+ * callback of any overlapping invalidation will take that lock later and undo
+ * the driver's update.
  */
 static int hmm_invalidate_start(struct mmu_notifier *subscription,
 				const struct mmu_notifier_range *update)
@@ -317,8 +344,31 @@ static void hmm_release_mirror(struct hmm_mirror *mirror, struct mm_struct *mm)
 		hmm_call_mirror(mirror, &all);
 }
 
+/* Marks every range. Others may run between parts of a long list. */
+static void hmm_mark_all(struct hmm *hmm)
+{
+	struct hmm_range *range;
+	LIST_HEAD(todo);
+	unsigned int n;
+
+	spin_lock_irq(&hmm->ranges_lock);
+	hmm->dead = true;
+	list_splice_init(&hmm->ranges, &todo);
+	for (n = 1; !list_empty(&todo); n++) {
+		range = list_first_entry(&todo, struct hmm_range, list);
+		WRITE_ONCE(range->valid, false);
+		list_move(&range->list, &hmm->ranges);
+		if (n % HMM_MARK_PART)
+			continue;
+		spin_unlock_irq(&hmm->ranges_lock);
+		cond_resched();
+		spin_lock_irq(&hmm->ranges_lock);
+	}
+	spin_unlock_irq(&hmm->ranges_lock);
+}
+
 /*
- * The last user of the mm is gone, and its pages go next without an
+ * The last user is gone; exit_mmap() frees the pages next, without an
  * invalidation. No fault can bring one back: a fault holds mm_users. An entry
  * that hmm_fault_one_fast(), which does not, reads meanwhile is not valid.
  */
@@ -326,18 +376,15 @@ static void hmm_release(struct mmu_notifier *subscription, struct mm_struct *mm)
 {
 	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
 	struct hmm_mirror *mirror;
-	struct hmm_range *range;
-	unsigned long flags;
 
-	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	hmm->dead = true;
-	list_for_each_entry(range, &hmm->ranges, list)
-		WRITE_ONCE(range->valid, false);
-	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	hmm_mark_all(hmm);
 	wake_up_all(&hmm->wq);
 
+	/* As around the other callbacks, see hmm_might_wait_invalidate() */
+	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
 	hmm_for_each_mirror(mirror, hmm)
 		hmm_release_mirror(mirror, mm);
+	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 
 /* ------------------------------------------------------ life of struct hmm */
@@ -377,7 +424,7 @@ static void hmm_put_subscription(struct mmu_notifier *subscription)
  * calls for every subscriber when any start failed, undoes it. Nothing is in
  * flight when the subscription begins: __mmu_notifier_register() takes all the
  * locks that invalidations are made under. One that is in flight when it ends
- * stays in the table, but that table has no reader any more.
+ * stays in the table, which nothing reads after that.
  */
 static const struct mmu_notifier_ops hmm_notifier_ops = {
 	.alloc_notifier		= hmm_alloc,
@@ -401,8 +448,9 @@ static int hmm_add_mirror(struct hmm *hmm, struct hmm_mirror *mirror)
 			goto out_unlock;
 	mirror->hmm = hmm;
 	mirror->nr_ranges = 0;
-	/* No encoding that passes the check has no VALID bit */
-	mirror->checked = (struct hmm_encoding){};
+	mirror->gone = false;
+	/* No range has that shift, so the first encoding will be checked */
+	mirror->checked = (struct hmm_encoding){ .shift = UINT_MAX };
 	list_add_rcu(&mirror->list, &hmm->mirrors);
 	ret = 0;
 out_unlock:
@@ -478,6 +526,8 @@ static bool hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
 	unsigned long flags;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
+	/* From here on hmm_range_register() fails */
+	mirror->gone = true;
 	if (mirror->nr_ranges) {
 		list_for_each_entry_safe(range, next, &hmm->ranges, list) {
 			if (range->mirror != mirror)
@@ -578,8 +628,8 @@ static bool hmm_encoding_collides(const struct hmm_encoding *enc)
 }
 
 /*
- * Without users the address space is on its way out, though its pages may be
- * there until hmm_release(). The caller knows that the subscription lives,
+ * Without users exit_mmap() is about to run, though the pages are there until
+ * hmm_release(). The caller knows that the subscription lives,
  * which keeps the mm.
  */
 static bool hmm_mm_gone(const struct hmm *hmm)
@@ -605,7 +655,6 @@ static bool hmm_encoding_checked(const struct hmm_mirror *mirror,
 {
 	const struct hmm_encoding *enc = &mirror->checked;
 
-	lockdep_assert_held(&mirror->hmm->ranges_lock);
 	return enc->valid == range->flags[HMM_PFN_VALID] &&
 	       enc->write == range->flags[HMM_PFN_WRITE] &&
 	       enc->private == range->flags[HMM_PFN_DEVICE_PRIVATE] &&
@@ -632,6 +681,8 @@ static int hmm_range_attach(struct hmm *hmm, struct hmm_mirror *mirror,
 {
 	lockdep_assert_held(&hmm->ranges_lock);
 
+	if (mirror->gone)
+		return -EINVAL;
 	if (unlikely(!hmm_encoding_checked(mirror, range)) &&
 	    hmm_encoding_check(mirror, range))
 		return -EINVAL;
@@ -701,15 +752,18 @@ EXPORT_SYMBOL(hmm_range_register);
  */
 void hmm_range_unregister(struct hmm_range *range)
 {
-	struct hmm *hmm = READ_ONCE(range->hmm);
 	bool orphan = false, twice;
 	unsigned long flags;
+	struct hmm *hmm;
 
-	if (WARN_ON_ONCE(!hmm))
+	/* Of two calls at the same time, the second may outlive the mirror */
+	rcu_read_lock();
+	hmm = READ_ONCE(range->hmm);
+	if (WARN_ON_ONCE(!hmm)) {
+		rcu_read_unlock();
 		return;
-
+	}
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	/* Of two calls at the same time the first wins */
 	twice = range->hmm != hmm;
 	if (!twice) {
 		orphan = !range->mirror;
@@ -721,6 +775,7 @@ void hmm_range_unregister(struct hmm_range *range)
 			wake_up_all(&hmm->wq);
 	}
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
+	rcu_read_unlock();
 
 	WARN_ON_ONCE(twice);
 	/* The reference from hmm_orphan_ranges() */
@@ -736,9 +791,9 @@ enum hmm_range_state {
 };
 
 /*
- * The caller keeps @hmm by RCU or a reference, and the driver keeps @range. All
- * else is known only under the lock: while the range is registered with a
- * mirror, the subscription lives and so does the mm.
+ * The caller keeps @hmm by RCU or a reference, and the driver keeps @range.
+ * Everything else is stable only under ranges_lock: while the range is registered
+ * with a mirror, the subscription lives and so does the mm.
  */
 static bool hmm_range_lives(const struct hmm *hmm,
 			    const struct hmm_range *range)

@@ -2,11 +2,11 @@
 /*
  * Heterogeneous memory management: a device that uses a process's addresses.
  *
- * A driver registers a *mirror* for an address space and is told, through the
- * mirror's callback, of every change of the CPU page tables before it happens.
- * For addresses the device wants it registers a *range*, lets
- * hmm_range_fault() read or fault them, takes the lock that its callback takes
- * too, asks hmm_range_valid(), and only then programs the device.
+ * A driver registers a *mirror* for an address space; its callback is called
+ * before every change of the CPU page tables. For addresses the device wants it
+ * registers a *range*, lets hmm_range_fault() read or fault them, takes the
+ * lock that its callback takes too, checks hmm_range_valid(), and only then
+ * programs the device.
  *
  * Documentation/vm/hmm.rst has the model, the lock order and the pattern.
  */
@@ -29,11 +29,11 @@ struct hmm_mirror;
 /**
  * enum hmm_pfn_flag_e - index into &hmm_range.flags
  * @HMM_PFN_VALID: the entry has a pfn and may at least be read. Exactly one
- *	bit, which also asks for the page on input
- * @HMM_PFN_WRITE: the CPU may write there; asks for that on input. 0 for a
- *	device that never writes
+ *	bit; on input, a request for the page
+ * @HMM_PFN_WRITE: the CPU may write there; on input, a request for that. 0 for
+ *	a device that never writes
  * @HMM_PFN_DEVICE_PRIVATE: the pfn is device private memory of the mirror's
- *	own owner; asks for migration to system memory on input. 0 for a
+ *	own owner; on input, a request to migrate it to system memory. 0 for a
  *	driver that has no such memory
  * @HMM_PFN_FLAG_MAX: length of the array
  *
@@ -63,14 +63,23 @@ enum hmm_pfn_value_e {
 };
 
 #ifdef CONFIG_HMM_MIRROR
-/* Invalidations that are kept apart; one span encloses all beyond that. */
+/* Invalidations that are kept apart; beyond that, spans enclose several. */
 #define HMM_INFLIGHT_MAX 32
+#define HMM_OVERFLOW_BITS 4
+#define HMM_OVERFLOW_BUCKETS (1 << HMM_OVERFLOW_BITS)
 
 /* An invalidation in flight of [start, end), identified by its @key. */
 struct hmm_inflight {
 	const struct mmu_notifier_range *key;
 	unsigned long start;
 	unsigned long end;
+};
+
+/* @count invalidations in flight, all of them within [start, end). */
+struct hmm_overflow {
+	unsigned long start;
+	unsigned long end;
+	unsigned int count;
 };
 
 /**
@@ -103,7 +112,7 @@ struct hmm {
 	struct hmm_inflight	inflight[HMM_INFLIGHT_MAX];
 	unsigned int		nr_inflight;
 	unsigned int		nr_overflow;
-	struct hmm_inflight	overflow;
+	struct hmm_overflow	overflow[HMM_OVERFLOW_BUCKETS];
 	bool			dead;
 	/* private: life of the memory, see mm/hmm.c */
 	struct kref		kref;
@@ -122,10 +131,10 @@ struct hmm;
  * @pfns: one entry a page, of the driver's own encoding (driver)
  * @flags: the driver's bits, indexed by &enum hmm_pfn_flag_e (driver)
  * @values: the driver's special entries, by &enum hmm_pfn_value_e (driver)
- * @default_flags: what is asked of every entry, in the bits of @flags (driver)
- * @pfn_flags_mask: which bits of each entry on input are a request as well;
- *	an entry asks for ``(pfns[i] & pfn_flags_mask) | default_flags``. It
- *	asks nothing unless VALID is among it (driver)
+ * @default_flags: request that is added to every entry's (driver)
+ * @pfn_flags_mask: bits of each entry on input that are a request, too;
+ *	the request is ``(pfns[i] & pfn_flags_mask) | default_flags``. Without
+ *	VALID in it there is none (driver)
  * @pfn_shift: bits a pfn is shifted left by in an entry (driver)
  * @valid: see hmm_range_valid()
  *
@@ -184,13 +193,13 @@ struct hmm_mirror_ops {
 	 *
 	 * It may leave the device's page table alone only for an update whose
 	 * event is MMU_NOTIFY_MIGRATE or MMU_NOTIFY_EXCLUSIVE and whose owner
-	 * is the driver's own, where the driver itself is making that update
+	 * is not NULL and the driver's own, where the driver makes that update
 	 * and mends its table as part of it. &mmu_notifier_range.owner is not
 	 * defined for other events.
 	 *
 	 * Context: may sleep iff mmu_notifier_range_blockable(); reclaim and
 	 * rmap locks may be held, so memory is allocated only with GFP_NOWAIT
-	 * or GFP_ATOMIC. Must not call hmm_mirror_unregister(),
+	 * or GFP_ATOMIC. Must not call hmm_mirror_register(), _unregister(),
 	 * hmm_range_fault() or hmm_range_wait_until_valid().
 	 * Return: 0, or -EAGAIN where it would have to sleep and may not.
 	 */
@@ -239,6 +248,7 @@ struct hmm_mirror {
 	void				*dev_private_owner;
 	/* private: hmm->ranges_lock protects */
 	unsigned long			nr_ranges;
+	bool				gone;
 	struct hmm_encoding		checked;
 };
 
@@ -293,12 +303,12 @@ long hmm_range_dma_unmap_batch(struct hmm_range *range, struct device *device,
 			       bool dirty);
 
 /**
- * hmm_range_valid() - may the device be given what the last fault read?
+ * hmm_range_valid() - check that the entries of the last fault still hold
  * @range: a registered range
  *
  * An invalidation marks the ranges it overlaps before it calls the mirrors.
  * So under the driver's lock one of two things holds of every invalidation:
- * it has marked @range and this function says false; or its callback has not
+ * it has marked @range and this function returns false; or its callback has not
  * had the driver's lock yet, and will remove what the driver programs now.
  *
  * Context: under the lock that sync_cpu_device_pagetables() takes. Does not

@@ -19,8 +19,6 @@
 #include <linux/sched/mm.h>
 #include <trace/events/hmm.h>
 
-#include <asm/tlb.h>
-
 #include "../hmm-internal.h"
 #include "hmm_kunit.h"
 
@@ -683,122 +681,6 @@ static void overflow_ends_in_any_order(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
 	hk_end_some(table, HMM_INFLIGHT_MAX, 1);
-	hk_expect_idle(test, range);
-	hmm_range_unregister(range);
-}
-
-/* All of @n in flight are of [start, end). */
-static void hk_start_all(struct kunit *test, struct hk_inval **inval, int n,
-			 unsigned long start, unsigned long end)
-{
-	int i;
-
-	for (i = 0; i < n; i++)
-		inval[i] = hk_start(test, start, end);
-}
-
-/* As threads that queue at a driver's lock: far away, then around the range. */
-static void overflow_disturbs_only_its_span(struct kunit *test)
-{
-	unsigned long addr = hk_anon(test, 8);
-	unsigned long middle = addr + 4 * PAGE_SIZE;
-	struct hmm_range *range = hk_range(test, middle, 1);
-	unsigned long far = addr + 6 * PAGE_SIZE;
-	struct hk_inval *inval[HMM_INFLIGHT_MAX + 16];
-	const int n = ARRAY_SIZE(inval);
-
-	hk_start_all(test, inval, n, far, far + PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), n);
-	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
-	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
-	hk_end_some(inval, n, 0);
-	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
-
-	/* The span of the last round is forgotten. */
-	hk_start_all(test, inval, n, addr, addr + PAGE_SIZE);
-	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
-	hk_end_some(inval, n, 1);
-
-	hk_start_all(test, inval, n, addr, far);
-	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
-	hk_end_some(inval, HMM_INFLIGHT_MAX, 0);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
-	hk_end_some(inval + HMM_INFLIGHT_MAX, n - HMM_INFLIGHT_MAX, 0);
-	hk_expect_idle(test, range);
-	hmm_range_unregister(range);
-}
-
-/* One span encloses the overflow: a range between two of them is not missed. */
-static void overflow_span_encloses_all(struct kunit *test)
-{
-	unsigned long addr = hk_anon(test, 9);
-	struct hmm_range *range = hk_range(test, addr + 4 * PAGE_SIZE, 1);
-	struct hk_inval *table[HMM_INFLIGHT_MAX], *over[3];
-	unsigned long far = addr + 8 * PAGE_SIZE;
-
-	hk_start_all(test, table, HMM_INFLIGHT_MAX, far, far + PAGE_SIZE);
-	hk_start_all(test, over, 1, addr + 6 * PAGE_SIZE, addr + 7 * PAGE_SIZE);
-	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
-	hk_start_all(test, over + 1, 1, addr, addr + PAGE_SIZE);
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
-	hk_end(over[1]);
-	hk_end(over[0]);
-	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
-	hk_start_all(test, over, 1, range->start, range->end);
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
-	hk_end(over[0]);
-	hk_end_some(table, HMM_INFLIGHT_MAX, 0);
-	hk_expect_idle(test, range);
-	hmm_range_unregister(range);
-}
-
-/* A start whose end never comes, and then the same object once more. */
-static void stale_start_is_taken_over(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	unsigned long addr = hk_anon(test, 4);
-	struct hmm_range *low = hk_range(test, addr, 1);
-	struct hmm_range *high = hk_range(test, addr + 2 * PAGE_SIZE, 1);
-	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
-	struct hk_waiter *waiter = hk_wait_start(test, low, HK_LONG_MS);
-
-	KUNIT_EXPECT_EQ(test, hk_fault(test, low, 0), -EBUSY);
-	mmu_notifier_range_init(&inval->update, MMU_NOTIFY_CLEAR, 0, hk->mm,
-				high->start, high->end);
-	mmu_notifier_invalidate_range_start(&inval->update);
-	KUNIT_EXPECT_EQ(test, hk_in_flight(low->hmm), 1);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, low, 0), 1);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, high, 0), -EBUSY);
-	hk_end(inval);
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
-	KUNIT_EXPECT_TRUE(test, waiter->result);
-	hk_expect_idle(test, low);
-	hk_expect_idle(test, high);
-	hmm_range_unregister(low);
-	hmm_range_unregister(high);
-}
-
-/* mm/mprotect.c: an invalidation of address 0 that started must end. */
-static void protection_of_address_0_ends_its_invalidation(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	struct hmm_range *range = hk_range(test, hk_anon(test, 1), 1);
-	struct mmu_gather tlb;
-	unsigned long addr;
-
-	addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
-	KUNIT_ASSERT_EQ(test, addr, 0);
-	hk_write(test, addr, 1);
-	mmap_write_lock(hk->mm);
-	tlb_gather_mmu(&tlb, hk->mm);
-	change_protection(&tlb, vma_lookup(hk->mm, addr), addr,
-			  addr + PAGE_SIZE, 0);
-	tlb_finish_mmu(&tlb);
-	mmap_write_unlock(hk->mm);
-	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 1);
 	hk_expect_idle(test, range);
 	hmm_range_unregister(range);
 }
@@ -1478,11 +1360,7 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(nonsense_of_a_neighbour_keeps_the_range_busy),
 	KUNIT_CASE(more_in_flight_than_the_table_holds_misses_none),
 	KUNIT_CASE(overflow_ends_in_any_order),
-	KUNIT_CASE(overflow_disturbs_only_its_span),
-	KUNIT_CASE(overflow_span_encloses_all),
 	KUNIT_CASE(nonblockable_refused_beyond_the_table_is_balanced),
-	KUNIT_CASE(stale_start_is_taken_over),
-	KUNIT_CASE(protection_of_address_0_ends_its_invalidation),
 	KUNIT_CASE(mirrors_come_and_go_under_invalidations),
 	KUNIT_CASE(ranges_come_and_go_under_invalidations),
 	KUNIT_CASE(valid_entry_is_what_the_cpu_has),

@@ -14,7 +14,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/tracepoint.h>
 
-/* Programs that read traces know the numbers of an enum only if they are told. */
+/* Export the values, so that programs can decode them in raw traces. */
 TRACE_DEFINE_ENUM(MMU_NOTIFY_UNMAP);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_CLEAR);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_VMA);
