@@ -146,35 +146,45 @@ enum hmm_dma_kind {
 	HMM_DMA_PEER,
 };
 
+/**
+ * struct hmm_dma_known - pages whose kind has been looked up
+ * @start: the first of them
+ * @n: how many they are
+ * @kind: the kind of all of them
+ */
+struct hmm_dma_known {
+	unsigned long start;
+	unsigned long n;
+	enum hmm_dma_kind kind;
+};
+
 #ifdef CONFIG_ZONE_DEVICE
-/* True if there is no memory of a device around @pfn. */
-static bool hmm_dma_section_is_ram(unsigned long pfn)
+/* The size of the aligned block around @pfn that is RAM alone; 0 if not. */
+static unsigned long hmm_dma_ram_around(unsigned long pfn)
 {
 	struct mem_section *section = __pfn_to_section(pfn);
 
-	return online_section(section) && !online_device_section(section);
+	if (online_section(section) && !online_device_section(section))
+		return PAGES_PER_SECTION;
+	return 0;
 }
 #else
-static bool hmm_dma_section_is_ram(unsigned long pfn)
+static unsigned long hmm_dma_ram_around(unsigned long pfn)
 {
-	return true;
+	return 1UL << (BITS_PER_LONG - 1);
 }
 #endif
 
 /*
- * The kind of memory at @pfn; reads no struct page, see above. A pagemap that
- * is about to go is not found, but then the range is not valid any more.
- * Private memory has entries that say so and are not mapped: here it is only
- * for a driver that wrote the entry itself.
+ * The kind that the pagemap says. One that is about to go is not found, but
+ * then the range is not valid any more. Private memory has entries that say so
+ * and are not mapped: it comes here only if the driver wrote the entry itself.
  */
-static enum hmm_dma_kind hmm_dma_kind(unsigned long pfn)
+static enum hmm_dma_kind hmm_dma_pagemap_kind(unsigned long pfn)
 {
+	struct dev_pagemap *pagemap = hmm_dma_get_pagemap(pfn);
 	enum hmm_dma_kind kind = HMM_DMA_DEVICE;
-	struct dev_pagemap *pagemap;
 
-	if (hmm_dma_section_is_ram(pfn))
-		return HMM_DMA_RAM;
-	pagemap = hmm_dma_get_pagemap(pfn);
 	if (!pagemap)
 		return HMM_DMA_RAM;
 	if (pagemap->type == MEMORY_DEVICE_PCI_P2PDMA ||
@@ -184,13 +194,32 @@ static enum hmm_dma_kind hmm_dma_kind(unsigned long pfn)
 	return kind;
 }
 
-/* True if @pfn is not in @block; then @block becomes its block. */
-static bool hmm_dma_new_block(unsigned long pfn, unsigned long *block)
+/* RAM next to RAM that is known is known as well. */
+static noinline void hmm_dma_look_up(struct hmm_dma_known *known,
+				     unsigned long pfn)
 {
-	if (pfn / HMM_DMA_ZONE_PAGES == *block)
-		return false;
-	*block = pfn / HMM_DMA_ZONE_PAGES;
-	return true;
+	unsigned long ram = hmm_dma_ram_around(pfn);
+	unsigned long n = ram ?: HMM_DMA_ZONE_PAGES;
+	unsigned long start = round_down(pfn, n);
+
+	if (ram && known->n && known->kind == HMM_DMA_RAM) {
+		if (start == known->start + known->n)
+			start = known->start;
+		if (start == known->start || start + n == known->start)
+			n += known->n;
+	}
+	known->n = n;
+	known->start = start;
+	known->kind = ram ? HMM_DMA_RAM : hmm_dma_pagemap_kind(pfn);
+}
+
+/* The kind of memory at @pfn; reads no struct page, see above. */
+static enum hmm_dma_kind hmm_dma_kind(struct hmm_dma_known *known,
+				      unsigned long pfn)
+{
+	if (pfn - known->start >= known->n)
+		hmm_dma_look_up(known, pfn);
+	return known->kind;
 }
 
 /* ------------------------------------------------------ entries of a range */
@@ -327,7 +356,7 @@ static int hmm_dma_go_on(const struct hmm_range *range)
 	return hmm_range_valid(range) ? hmm_dma_pause() : -EBUSY;
 }
 
-/* Until something is mapped no entry has an address. */
+/* After an error no entry has an address. */
 static void hmm_dma_clear_addrs(const struct hmm_range *range,
 				dma_addr_t *daddrs)
 {
@@ -376,17 +405,21 @@ static long hmm_dma_begin(struct hmm_range *range, struct device *device,
 	*saved = NULL;
 	if (!hmm_dma_arguments_ok(range, device, daddrs))
 		return -EINVAL;
-	hmm_dma_clear_addrs(range, daddrs);
+	ret = -EOPNOTSUPP;
 	if (!hmm_dma_possible(device))
-		return -EOPNOTSUPP;
+		goto err_clear_addrs;
 	if (range->pfn_flags_mask) {
 		*saved = hmm_dma_save_requests(range);
-		if (IS_ERR(*saved))
-			return PTR_ERR(*saved);
+		ret = PTR_ERR_OR_ZERO(*saved);
+		if (ret)
+			goto err_clear_addrs;
 	}
 	ret = hmm_range_fault(range, flags);
-	if (ret < 0)
-		kvfree(*saved);
+	if (ret >= 0)
+		return ret;
+	kvfree(*saved);
+err_clear_addrs:
+	hmm_dma_clear_addrs(range, daddrs);
 	return ret;
 }
 
@@ -458,32 +491,33 @@ static int hmm_dma_map_page(struct device *device, unsigned long pfn,
 	return ret;
 }
 
-/* Returns how many it mapped; after an error those before it are mapped. */
-static long hmm_dma_map_part(const struct hmm_range *part,
+/* After an error, the entries before it are mapped and others have 0. */
+static long hmm_dma_map_part(const struct hmm_range *range,
+			     const struct hmm_range *part,
 			     struct device *device, dma_addr_t *daddrs)
 {
 	const struct hmm_dma_code code = hmm_dma_code(part);
-	unsigned long i, block = ULONG_MAX, n = hmm_dma_npages(part);
+	unsigned long i, n = hmm_dma_npages(part);
+	struct hmm_dma_known known = {};
+	int ret = hmm_dma_go_on(range);
 	long mapped = 0;
 
 	for (i = 0; i < n; i++) {
 		u64 entry = part->pfns[i];
 		unsigned long pfn = hmm_dma_pfn(&code, entry);
-		int ret;
 
-		if (!hmm_dma_mappable(&code, entry))
+		daddrs[i] = 0;
+		if (ret || !hmm_dma_mappable(&code, entry))
 			continue;
-		if (hmm_dma_new_block(pfn, &block) &&
-		    hmm_dma_kind(pfn) == HMM_DMA_PEER)
-			return -EREMOTEIO;
-		ret = hmm_dma_map_page(device, pfn,
-				       hmm_dma_writable(&code, entry),
-				       &daddrs[i]);
-		if (ret)
-			return ret;
+		if (hmm_dma_kind(&known, pfn) == HMM_DMA_PEER)
+			ret = -EREMOTEIO;
+		else
+			ret = hmm_dma_map_page(device, pfn,
+					       hmm_dma_writable(&code, entry),
+					       &daddrs[i]);
 		mapped++;
 	}
-	return mapped;
+	return ret ?: mapped;
 }
 
 static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
@@ -508,16 +542,20 @@ static long hmm_dma_unmap_pages(struct hmm_range *range, struct device *device,
 	return unmapped;
 }
 
-/* Undo a mapping that nobody has used, where sleeping is allowed. */
+/* Undo a mapping that got as far as @done, where sleeping is allowed. */
 static void hmm_dma_undo_pages(const struct hmm_range *range,
-			       struct device *device, dma_addr_t *daddrs)
+			       struct device *device, dma_addr_t *daddrs,
+			       unsigned long done)
 {
 	struct hmm_range part = {};
 
 	while (hmm_dma_next_part(range, &part)) {
-		hmm_dma_unmap_pages(&part, device,
-				    hmm_dma_part_addrs(range, &part, daddrs),
-				    false);
+		dma_addr_t *addrs = hmm_dma_part_addrs(range, &part, daddrs);
+
+		if (part.start < done)
+			hmm_dma_unmap_pages(&part, device, addrs, false);
+		else
+			memset(addrs, 0, hmm_dma_npages(&part) * sizeof(*addrs));
 		cond_resched();
 	}
 }
@@ -530,18 +568,16 @@ static long hmm_dma_map_pages(struct hmm_range *range, struct device *device,
 	long ret = 0, mapped = 0;
 
 	while (ret >= 0 && hmm_dma_next_part(range, &part)) {
-		ret = hmm_dma_go_on(range);
-		if (!ret)
-			ret = hmm_dma_map_part(&part, device,
-					       hmm_dma_part_addrs(range, &part,
-								  daddrs));
+		ret = hmm_dma_map_part(range, &part, device,
+				       hmm_dma_part_addrs(range, &part,
+							  daddrs));
 		mapped += ret;
 	}
 	if (ret >= 0 && !hmm_range_valid(range))
 		ret = -EBUSY;
 	if (ret >= 0)
 		return mapped;
-	hmm_dma_undo_pages(range, device, daddrs);
+	hmm_dma_undo_pages(range, device, daddrs, part.end);
 	return ret;
 }
 
@@ -735,20 +771,25 @@ static enum hmm_dma_kind hmm_dma_count_pieces(const struct hmm_range *range,
 					      unsigned int *nr)
 {
 	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
-	unsigned long n, block = ULONG_MAX;
+	const u64 none = code->values[HMM_PFN_NONE];
 	enum hmm_dma_kind kind = HMM_DMA_RAM;
+	struct hmm_dma_known known = {};
+	u64 next = none;
 
-	for (; pfns < end; pfns += n) {
-		unsigned long pfn;
+	for (; pfns < end; pfns++) {
+		u64 entry = *pfns;
 
-		n = 1;
-		if (!hmm_dma_mappable(code, *pfns))
+		if (!hmm_dma_mappable(code, entry)) {
+			next = none;
 			continue;
-		n = hmm_dma_piece(code, pfns, end);
-		nr[hmm_dma_writable(code, *pfns)]++;
-		pfn = hmm_dma_pfn(code, *pfns);
-		if (hmm_dma_new_block(pfn, &block))
-			kind = max(kind, hmm_dma_kind(pfn));
+		}
+		if (hmm_dma_begins_piece(code, entry, next)) {
+			unsigned long pfn = hmm_dma_pfn(code, entry);
+
+			nr[hmm_dma_writable(code, entry)]++;
+			kind = max(kind, hmm_dma_kind(&known, pfn));
+		}
+		next = entry + code->step;
 	}
 	return kind;
 }
@@ -881,11 +922,12 @@ static long hmm_dma_fill_part(const struct hmm_range *part,
 
 	for (i = 0; i < end; i++) {
 		u64 entry = part->pfns[i];
+		bool write = hmm_dma_writable(code, entry);
 
+		daddrs[i] = 0;
 		if (!hmm_dma_mappable(code, entry))
 			continue;
-		daddrs[i] = hmm_dma_next_addr(
-			&addrs[hmm_dma_writable(code, entry)]);
+		daddrs[i] = hmm_dma_next_addr(&addrs[write]);
 		if (!daddrs[i])
 			return -EIO;
 		mapped++;
@@ -931,7 +973,7 @@ static long hmm_dma_map_all(struct hmm_range *range, struct device *device,
 		kind = max(kind, hmm_dma_count_pieces(&part, &code, nr));
 		ret = hmm_dma_go_on(range);
 		if (ret)
-			return ret;
+			goto err_clear_addrs;
 	}
 	batch->by_page = kind != HMM_DMA_RAM || hmm_dma_is_direct(device);
 	if (batch->by_page)
@@ -943,10 +985,11 @@ static long hmm_dma_map_all(struct hmm_range *range, struct device *device,
 				       true, nr[true]);
 	if (!ret)
 		ret = hmm_dma_fill_addrs(range, &code, batch, daddrs);
-	if (ret < 0) {
-		hmm_dma_unmap_all(device, batch);
-		hmm_dma_clear_addrs(range, daddrs);
-	}
+	if (ret >= 0)
+		return ret;
+	hmm_dma_unmap_all(device, batch);
+err_clear_addrs:
+	hmm_dma_clear_addrs(range, daddrs);
 	return ret;
 }
 

@@ -925,7 +925,7 @@ static void device_that_cannot_reach_all_is_refused(struct kunit *test)
 /* Xen's do, for memory that they have bounced. */
 static void operations_that_sync_are_refused(struct kunit *test)
 {
-	struct dma_map_ops ops[] = {
+	static const struct dma_map_ops ops[] = {
 		{ .sync_single_for_cpu = hk_dma_sync },
 		{ .sync_single_for_device = hk_dma_sync },
 		{ .sync_sg_for_cpu = hk_dma_sync_sg },
