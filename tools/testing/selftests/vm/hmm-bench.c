@@ -34,21 +34,14 @@
 
 #include "../../../../lib/hmm_bench_uapi.h"
 
+#include "hmm-pages.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ	22
 #define MADV_POPULATE_WRITE	23
 #endif
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT		21
-#endif
 
-#define PAGE		4096UL
-#define HUGE_PAGE	(512 * PAGE)
 #define MIB64		16384UL
-
-#define PM_PFN		((1ULL << 55) - 1)
-#define PM_SWAPPED	(1ULL << 62)
-#define PM_PRESENT	(1ULL << 63)
 
 #define READ		HMM_BENCH_READ
 #define WRITE		(HMM_BENCH_READ | HMM_BENCH_WRITE)
@@ -62,18 +55,16 @@ static int bench_fd;
 static void *map(size_t npages, int flags, int fd)
 {
 	size_t size = npages * PAGE;
-	char *addr, *end;
+	char *addr;
 
 	/* Aligned as huge pages are, and whole ones of them. */
-	size = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-	addr = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+	size = (size + HUGE - 1) & ~(HUGE - 1);
+	addr = mmap(NULL, size + HUGE, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (addr == MAP_FAILED)
 		err(1, "mmap");
-	end = addr + HUGE_PAGE - 1;
-	addr = (char *)((uintptr_t)end & ~(HUGE_PAGE - 1));
-	addr = mmap(addr, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
-		    0);
+	addr = mmap(hmm_huge_align(addr), size, FULL_ACCESS, flags | MAP_FIXED,
+		    fd, 0);
 	if (addr == MAP_FAILED)
 		err(1, "mmap of %zu pages", npages);
 	return addr;
@@ -90,32 +81,6 @@ static void advise(void *addr, size_t npages, int advice)
 		err(1, "madvise %d of %zu pages", advice, npages);
 }
 
-static void read_pagemap(const void *addr, size_t npages, uint64_t *words)
-{
-	off_t at = (uintptr_t)addr / PAGE * sizeof(*words);
-	size_t len = npages * sizeof(*words);
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || pread(fd, words, len, at) != (ssize_t)len)
-		err(1, "pagemap");
-	close(fd);
-}
-
-/* How many pages have all of @bits in their pagemap word. */
-static size_t count_pagemap(const void *addr, size_t npages, uint64_t bits)
-{
-	uint64_t *words = calloc(npages, sizeof(*words));
-	size_t i, n = 0;
-
-	if (!words)
-		err(1, "calloc");
-	read_pagemap(addr, npages, words);
-	for (i = 0; i < npages; i++)
-		n += (words[i] & bits) == bits;
-	free(words);
-	return n;
-}
-
 /* How many pages lie right behind the page before them, huge pages aside. */
 static size_t count_next(const void *addr, size_t npages, size_t *where)
 {
@@ -124,7 +89,9 @@ static size_t count_next(const void *addr, size_t npages, size_t *where)
 
 	if (!words)
 		err(1, "calloc");
-	read_pagemap(addr, npages, words);
+	errno = -hmm_read_pagemap(addr, npages, words);
+	if (errno)
+		err(1, "pagemap");
 	for (i = 1; i < npages; i++) {
 		if (i % 512 == 0 ||
 		    (words[i] & PM_PFN) != (words[i - 1] & PM_PFN) + 1)
@@ -198,7 +165,7 @@ static char *make_shuffled(size_t npages)
 		addr[far * PAGE] = 1;
 		addr[where * PAGE] = 1;
 	}
-	if (count_pagemap(addr, npages, PM_PRESENT) != npages)
+	if (hmm_count_pagemap(addr, npages, PM_PRESENT) != npages)
 		errx(1, "pages are missing");
 	return addr;
 }
@@ -210,7 +177,7 @@ static char *make_half(size_t npages)
 
 	for (i = 0; i < npages; i += 2)
 		addr[i * PAGE] = 1;
-	if (count_pagemap(addr, npages, PM_PRESENT) != npages / 2)
+	if (hmm_count_pagemap(addr, npages, PM_PRESENT) != npages / 2)
 		errx(1, "not half of the pages are there");
 	return addr;
 }
@@ -259,7 +226,7 @@ static char *make_swapped(size_t npages)
 		*(size_t *)(addr + i * PAGE) = i + 1;
 	for (tries = 0; tries < 50; tries++) {
 		advise(addr, npages, MADV_PAGEOUT);
-		if (count_pagemap(addr, npages, PM_SWAPPED) == npages)
+		if (hmm_count_pagemap(addr, npages, PM_SWAPPED) == npages)
 			return addr;
 	}
 	errx(1, "pages do not go out to swap");
@@ -267,7 +234,7 @@ static char *make_swapped(size_t npages)
 
 static void drop(char *addr, size_t npages)
 {
-	size_t size = (npages * PAGE + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	size_t size = (npages * PAGE + HUGE - 1) & ~(HUGE - 1);
 
 	if (munmap(addr, size))
 		err(1, "munmap");

@@ -12,14 +12,12 @@
 #include <signal.h>
 
 #include "compat/compat_uapi.h"
+#include "hmm-module.h"
+#include "hmm-race.h"
 #include "hmm-util.h"
 
-#define PAGE		4096UL
-#define HUGE		(2UL << 20)
 #define NPAGES		100UL
 #define SIZE		(NPAGES * PAGE)
-#define FULL_ACCESS	(PROT_READ | PROT_WRITE)
-#define SECONDS		200
 #define RACE_SECONDS	1.0
 
 FIXTURE(compat)
@@ -58,16 +56,9 @@ FIXTURE_VARIANT_ADD(compat, odp)
 static int module_load(const char *module)
 {
 	char path[128];
-	int fd, err = 0;
 
 	snprintf(path, sizeof(path), "/modules/compat/%s.ko", module);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (syscall(SYS_finit_module, fd, "", 0))
-		err = -errno;
-	close(fd);
-	return err;
+	return hmm_module_load(path, "");
 }
 
 /* A file of the driver whose buffer is at @ptr; or -errno. */
@@ -159,10 +150,8 @@ COMPAT_TEST(device_reads_and_writes)
 /* A copy invalidates what is being faulted: ODP waited for itself here. */
 COMPAT_TEST(device_writes_copy_on_write_memory)
 {
-	volatile char *ptr = self->ptr;
-
 	for (size_t i = 0; i < NPAGES; i++)
-		ASSERT_EQ(0, ptr[i * PAGE]);
+		ASSERT_EQ(0, cpu_read(self->ptr + i * PAGE));
 	test_device_writes();
 	test_device_sees(self->data);
 }
@@ -233,7 +222,7 @@ COMPAT_TEST(huge_page)
 {
 	char *map = mmap(NULL, 2 * HUGE, FULL_ACCESS,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *huge = (char *)(((uintptr_t)map + HUGE - 1) & -HUGE);
+	char *huge = hmm_huge_align(map);
 	char *buf = malloc(HUGE);
 	uint32_t faults;
 	int fd;
@@ -276,55 +265,40 @@ COMPAT_TEST(two_buffers)
 	test_device_sees(self->data);
 }
 
-struct storm {
-	char		*ptr;
-	bool		stop;
-	uint64_t	round;
-};
-
 /*
- * Each page goes in each round, and another comes with the round's number in
- * it. The number is told before, so what anybody finds later is not older.
+ * Replace every page and store the number of the round in it. Only then the
+ * round counts as done, so that later reads of the device are not older.
  */
-static void *storm(void *arg)
+static int replace_pages(struct race *race, uint64_t k)
 {
-	struct storm *s = arg;
+	char *ptr = race->arg;
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
-		uint64_t round = s->round + 1;
-
-		madvise(s->ptr, SIZE, MADV_DONTNEED);
-		for (size_t i = 0; i < NPAGES; i++)
-			__atomic_store_n((uint64_t *)(s->ptr + i * PAGE), round,
-					 __ATOMIC_RELAXED);
-		__atomic_store_n(&s->round, round, __ATOMIC_RELEASE);
-	}
-	return NULL;
+	if (madvise(ptr, SIZE, MADV_DONTNEED))
+		return -errno;
+	for (size_t i = 0; i < NPAGES; i++)
+		__atomic_store_n((uint64_t *)(ptr + i * PAGE), k,
+				 __ATOMIC_RELAXED);
+	return 0;
 }
 
-/* What v5.4 let happen: a page that is gone passes for the one there now. */
+/* HMM of v5.4 let a driver take a page that is gone for the present one. */
 COMPAT_TEST(nothing_stale_in_a_storm)
 {
-	double end = hmm_now() + RACE_SECONDS;
-	struct storm s = { .ptr = self->ptr };
-	uint64_t before, rounds = 0;
-	pthread_t thread;
+	struct race race;
+	uint64_t before, k;
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, storm, &s));
-	before = 0;
-	while (hmm_now() < end || rounds < 5 || before < 5) {
-		before = __atomic_load_n(&s.round, __ATOMIC_ACQUIRE);
+	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, replace_pages, self->ptr));
+	for (k = 0; race_lasts(&race, k); k++) {
+		before = race_rounds(&race);
 		ASSERT_EQ(0, device_reads(self->fd));
-		rounds++;
 		for (size_t i = 0; i < NPAGES; i++) {
 			uint64_t found = *(uint64_t *)(self->buf + i * PAGE);
 
-			/* 0: between the page that went and the store */
+			/* 0: between the removal of a page and the store */
 			ASSERT_TRUE(!found || found >= before);
 		}
 	}
-	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
-	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, race_stop(&race));
 }
 
 /* A process that goes with all it has open, also in the middle of a copy. */

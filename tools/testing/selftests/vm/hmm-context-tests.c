@@ -392,28 +392,12 @@ static void compute_loop(const char *ptr, uint64_t npages, int out)
 	_exit(2);
 }
 
-#define test_killed(_ptr, _npages, _microseconds) do {			      \
-	int _pipes[2];							      \
-	pid_t _pid;							      \
-									      \
-	ASSERT_EQ(0, pipe(_pipes));					      \
-	_pid = fork();							      \
-	ASSERT_LE(0, _pid);						      \
-	if (!_pid)							      \
-		compute_loop(_ptr, _npages, _pipes[1]);			      \
-	close(_pipes[1]);						      \
-	await(_pipes[0]);						      \
-	close(_pipes[0]);						      \
-	usleep(_microseconds);						      \
-	ASSERT_EQ(0, kill(_pid, SIGKILL));				      \
-	ASSERT_EQ(256 + SIGKILL, hmm_wait_child(_pid));			      \
-} while (0)
-
 DEVICE_TEST(killed_while_device_reads)
 {
 	rig_fill(&self->r);
 	for (unsigned int i = 0; i < 12; i++)
-		test_killed(self->r.ptr, NPAGES, 500 * i);
+		test_killed(out, compute_loop(self->r.ptr, NPAGES, out),
+			    500 * i);
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
@@ -425,7 +409,7 @@ DEVICE_TEST(long_compute_can_be_killed)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, ptr);
-	test_killed(ptr, size / PAGE, 100000);
+	test_killed(out, compute_loop(ptr, size / PAGE, out), 100000);
 	ASSERT_EQ(0, munmap(ptr, size));
 }
 

@@ -93,8 +93,8 @@ static void store_into_heap(struct demo *d)
 	struct answer old = cpu_compute(d->heap), now;
 	size_t i;
 
-	for (i = 0; i < d->heap.size; i += 4 * PAGE_SIZE)
-		memcpy(d->heap.start + i + i / PAGE_SIZE % 4000, " store ", 7);
+	for (i = 0; i < d->heap.size; i += 4 * PAGE)
+		memcpy(d->heap.start + i + i / PAGE % 4000, " store ", 7);
 	now = cpu_compute(d->heap);
 	same(d, "the stores changed something", 1, old.sum != now.sum);
 	device_finds(d, d->heap, now);
@@ -297,13 +297,13 @@ static void split_huge(struct demo *d)
 	struct answer old = cpu_compute(s);
 	size_t i, access = HMM_DMIRROR_PROT_READ | HMM_DMIRROR_PROT_WRITE;
 
-	for (i = 5 * PAGE_SIZE; i < s.size; i += HUGE_SIZE)
+	for (i = 5 * PAGE; i < s.size; i += HUGE)
 		done(d, "mprotect()",
-		     mprotect(s.start + i, PAGE_SIZE, PROT_READ));
+		     mprotect(s.start + i, PAGE, PROT_READ));
 	device_finds(d, s, old);
 	same(d, "huge pages in the snapshot", 0,
 	     device_shows(d, s, HMM_DMIRROR_PROT_PMD, HMM_DMIRROR_PROT_PMD));
-	same(d, "read-only pages in the snapshot", s.size / HUGE_SIZE,
+	same(d, "read-only pages in the snapshot", s.size / HUGE,
 	     device_shows(d, s, access, HMM_DMIRROR_PROT_READ));
 
 	/* One mapping again, which khugepaged is to leave as it is. */
@@ -351,9 +351,10 @@ static void move_node(struct demo *d)
 	size_t moved = 0;
 	int i;
 
-	same(d, "pages on node 0", nr_pages(s), on_node(d, s, 0, false));
+	same(d, "pages on node 0", nr_pages(s),
+	     hmm_pages_on_node(s.start, nr_pages(s), 0, false));
 	for (i = 0; moved < nr_pages(s) && i < PATIENCE; i++)
-		moved = on_node(d, s, 1, true);
+		moved = hmm_move_pages(s.start, nr_pages(s), 1);
 	same(d, "pages on node 1", nr_pages(s), moved);
 	device_finds(d, s, old);
 }
@@ -458,7 +459,7 @@ static void engine_is_stopped(struct demo *d)
 {
 	struct answer want;
 
-	done(d, "munmap()", munmap(d->engine.start, PAGE_SIZE));
+	done(d, "munmap()", munmap(d->engine.start, PAGE));
 	fill(d->copy, 16);
 	want = cpu_compute(d->copy);
 	same(d, "the IOMMU reported a fault at the old address", 1,
@@ -653,12 +654,12 @@ static void map_heap(struct demo *d, size_t mib)
 	memset(d->copy.start, ' ', d->copy.size);
 	if (madvise(d->copy.start, d->copy.size, MADV_DONTFORK))
 		cannot_start("MADV_DONTFORK: %s", strerror(errno));
-	d->engine = sub(map_memory("for the engine", PAGE_SIZE, 0), 0,
+	d->engine = sub(map_memory("for the engine", PAGE, 0), 0,
 			EDU_MIRROR_MAX);
 	d->hugetlb = map_memory("of hugetlb pages, see vm.nr_hugepages",
-				2 * HUGE_SIZE, MAP_HUGETLB);
-	d->heap = map_memory("of heap", mib * MIB + HUGE_SIZE, 0);
-	off = -(uintptr_t)d->heap.start % HUGE_SIZE;
+				2 * HUGE, MAP_HUGETLB);
+	d->heap = map_memory("of heap", mib * MIB + HUGE, 0);
+	off = -(uintptr_t)d->heap.start % HUGE;
 	d->heap = sub(d->heap, off, mib * MIB);
 	if (madvise(d->heap.start, d->heap.size, MADV_NOHUGEPAGE))
 		cannot_start("MADV_NOHUGEPAGE: %s", strerror(errno));
@@ -690,7 +691,7 @@ static void map_image(struct demo *d)
 	if (fd < 0 || fstat(fd, &st) || !st.st_size)
 		cannot_start("%s: %s", IMAGE,
 			     fd < 0 ? strerror(errno) : "is empty");
-	d->image.size = (st.st_size + PAGE_SIZE - 1) & -PAGE_SIZE;
+	d->image.size = (st.st_size + PAGE - 1) & -PAGE;
 	d->image.start =
 		mmap(NULL, d->image.size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (d->image.start == MAP_FAILED)
@@ -720,7 +721,7 @@ static void print_sum(struct demo *d, size_t ran,
 	printf("\nhmm-demo: %zu steps, %llu ok, %llu different; ",
 	       ran, d->ok, ran - d->ok);
 	printf("the device read %llu MiB in %llu faults, %llu invalidations\n",
-	       d->read_pages * PAGE_SIZE / MIB, all.faults, all.invalidations);
+	       d->read_pages * PAGE / MIB, all.faults, all.invalidations);
 }
 
 static size_t parse_mib(int argc, char **argv)

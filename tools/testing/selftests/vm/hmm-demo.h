@@ -16,19 +16,11 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-#define PAGE_SIZE	4096UL
 #define MIB		1048576UL
-#define HUGE_SIZE	(2 * MIB)
 
 /* The largest part of the heap that a step works on, and its pages. */
 #define PART_SIZE	(8 * MIB)
-#define PART_PAGES	(PART_SIZE / PAGE_SIZE)
-
-/* From linux/mempolicy.h, which is not everywhere. */
-#define MPOL_MF_MOVE	2
-
-/* /proc/self/pagemap */
-#define PAGEMAP_PFN	0x007fffffffffffffULL
+#define PART_PAGES	(PART_SIZE / PAGE)
 
 /* Some memory of this process. */
 struct span {
@@ -122,7 +114,7 @@ static struct span part(struct demo *d, size_t mib, size_t size)
 
 static size_t nr_pages(struct span s)
 {
-	return s.size / PAGE_SIZE;
+	return s.size / PAGE;
 }
 
 /* The CPU's own answer, to a device that has an implementation of its own. */
@@ -270,19 +262,19 @@ static void device_barred(struct demo *d, struct span s)
 		device_compute(d, s, &unused));
 }
 
-/* Remember the physical pages of s; then say how many are others now. */
+/*
+ * The number of pages of @s that are not the physical pages of the last call
+ * with @remember; with @remember they are kept for the next call.
+ */
 static size_t replaced(struct demo *d, struct span s, bool remember)
 {
-	static __u64 before[PART_PAGES], now[PART_PAGES];
-	size_t size = nr_pages(s) * sizeof(*now);
-	off_t from = (uintptr_t)s.start / PAGE_SIZE * sizeof(*now);
-	int fd = open("/proc/self/pagemap", O_RDONLY);
+	static uint64_t before[PART_PAGES], now[PART_PAGES];
 	size_t i, count = 0;
 
-	same(d, "bytes of pagemap", size, pread(fd, now, size, from));
-	close(fd);
+	same(d, "errno of reading pagemap", 0,
+	     -hmm_read_pagemap(s.start, nr_pages(s), now));
 	for (i = 0; i < nr_pages(s); i++)
-		count += (before[i] & PAGEMAP_PFN) != (now[i] & PAGEMAP_PFN);
+		count += (before[i] & PM_PFN) != (now[i] & PM_PFN);
 	if (remember)
 		memcpy(before, now, sizeof(before));
 	return count;
@@ -291,28 +283,7 @@ static size_t replaced(struct demo *d, struct span s, bool remember)
 /* Transparent huge pages, in pages, of the mapping at the start of s. */
 static size_t huge_pages(struct span s)
 {
-	return hmm_smaps(s.start, "AnonHugePages:") * 1024 / PAGE_SIZE;
-}
-
-/* Move the pages of s to a node, or only look: how many are on it? */
-static size_t on_node(struct demo *d, struct span s, int node, bool move)
-{
-	static void *pages[PART_PAGES];
-	static int nodes[PART_PAGES], status[PART_PAGES];
-	size_t i, count = 0;
-
-	for (i = 0; i < nr_pages(s); i++) {
-		pages[i] = s.start + i * PAGE_SIZE;
-		nodes[i] = node;
-	}
-	if (move)
-		syscall(SYS_move_pages, 0, nr_pages(s), pages, nodes, status,
-			MPOL_MF_MOVE);
-	done(d, "move_pages(), asking only",
-	     syscall(SYS_move_pages, 0, nr_pages(s), pages, NULL, status, 0));
-	for (i = 0; i < nr_pages(s); i++)
-		count += status[i] == node;
-	return count;
+	return hmm_smaps(s.start, "AnonHugePages:") * 1024 / PAGE;
 }
 
 #endif /* HMM_DEMO_H */

@@ -14,13 +14,10 @@
 #include <signal.h>
 
 #include "hmm-edu.h"
+#include "hmm-module.h"
 
-#define PAGE		4096UL
-#define HUGE		(2UL << 20)
 #define LEN		EDU_MIRROR_MAX
-#define FULL_ACCESS	(PROT_READ | PROT_WRITE)
 
-#define SECONDS		200
 /* A race that has not come about after so many rounds never will. */
 #define ROUNDS		60
 
@@ -113,7 +110,7 @@ static char *map_thp(size_t size)
 {
 	char *ptr = mmap(NULL, size + HUGE, FULL_ACCESS,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *aligned = (char *)(((uintptr_t)ptr + HUGE - 1) & -HUGE);
+	char *aligned = hmm_huge_align(ptr);
 
 	if (ptr == MAP_FAILED || madvise(aligned, size, MADV_HUGEPAGE))
 		return MAP_FAILED;
@@ -218,7 +215,7 @@ EDU_TEST(swap_has_what_the_device_wrote)
 	memset(ptr, 1, PAGE);
 	/* Out and back in: the page is clean now, with a copy in swap */
 	ASSERT_EQ(1, hmm_swap_out(ptr, 1));
-	ASSERT_EQ(1, *(volatile char *)ptr);
+	ASSERT_EQ(1, cpu_read(ptr));
 	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
 	ASSERT_EQ(0, edu_store(self->fd, ptr, LEN, NULL));
 	ASSERT_EQ(1, hmm_swap_out(ptr, 1));

@@ -19,19 +19,15 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "hmm-module.h"
 #include "hmm-util.h"
 
-#define PAGE		4096UL
-#define HUGE		(2UL << 20)
 #define NPAGES		160UL
 #define SIZE		(NPAGES * PAGE)
-#define FULL_ACCESS	(PROT_READ | PROT_WRITE)
 
 /* All that a device has. */
 #define DEVICE_PAGES	((256UL << 20) / PAGE)
 
-/* A debug kernel under emulation is slow; what hangs, hangs for longer. */
-#define SECONDS		200
 #define RACE_SECONDS	0.6
 #define WAIT_SECONDS	60
 
@@ -71,11 +67,6 @@ struct pm_scan_arg {
 
 #define PAGEMAP_SCAN			_IOWR('f', 16, struct pm_scan_arg)
 #endif
-
-static char cpu_read(const char *addr)
-{
-	return __atomic_load_n(addr, __ATOMIC_RELAXED);
-}
 
 /* Pages in use of a device's memory, -errno if it cannot be asked. */
 static long device_pages(int fd)
@@ -318,7 +309,7 @@ MEMORY_TEST(huge_page_is_split)
 {
 	char *base = mmap(NULL, 2 * HUGE, FULL_ACCESS,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *ptr = (char *)(((uintptr_t)base + HUGE - 1) & ~(HUGE - 1));
+	char *ptr = hmm_huge_align(base);
 
 	ASSERT_NE(MAP_FAILED, base);
 	ASSERT_EQ(0, madvise(ptr, HUGE, MADV_HUGEPAGE));
@@ -986,7 +977,6 @@ MEMORY_TEST(exclusive_pages_are_freed_in_any_order)
 
 #define TRACK_PAGES	16UL
 #define TRACK_SIZE	(TRACK_PAGES * PAGE)
-#define SOFT_DIRTY	55	/* in pagemap */
 
 /* Where the memory is when the tracker begins. */
 enum track_place { TRACK_SYSTEM, TRACK_DEVICE, TRACK_EXCLUSIVE, TRACK_PLACES };
@@ -1094,15 +1084,6 @@ static int clear_soft_dirty(void)
 	return err;
 }
 
-static size_t count_soft_dirty(const char *addr, size_t npages)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < npages; i++)
-		n += hmm_pagemap_bit(addr + i * PAGE, SOFT_DIRTY);
-	return n;
-}
-
 /*
  * Not in private memory: no base takes the right to write from its entries, so
  * there not even the CPU's writes are seen.
@@ -1114,9 +1095,11 @@ MEMORY_TEST(soft_dirty_sees_writes)
 			continue;
 		test_track_place(i / 2);
 		ASSERT_EQ(0, clear_soft_dirty());
-		ASSERT_EQ(0, count_soft_dirty(self->ptr, TRACK_PAGES));
+		ASSERT_EQ(0, hmm_count_pagemap(self->ptr, TRACK_PAGES,
+					       PM_SOFT_DIRTY));
 		test_track_write(i & 1);
-		EXPECT_EQ(TRACK_PAGES, count_soft_dirty(self->ptr, TRACK_PAGES))
+		EXPECT_EQ(TRACK_PAGES, hmm_count_pagemap(self->ptr, TRACK_PAGES,
+							 PM_SOFT_DIRTY))
 			TH_LOG("place %u, by the %s", i / 2,
 			       i & 1 ? "CPU" : "device");
 	}

@@ -14,19 +14,15 @@
 
 #include "../kselftest_harness.h"
 
+#include <signal.h>
+
 #include "hmm-util.h"
 
-#define PAGE			4096UL
-#define HUGE			(2UL << 20)
 /* Two huge pages; of small ones enough for several pieces of the device's. */
-#define HUGE_SIZE		(2 * HUGE)
+#define LARGE_SIZE		(2 * HUGE)
 #define SMALL_SIZE		(256 * PAGE)
-#define FULL_ACCESS		(PROT_READ | PROT_WRITE)
 
 #define NUMA_BALANCING		"/proc/sys/kernel/numa_balancing"
-
-/* A debug kernel under emulation is slow; what hangs, hangs for longer. */
-#define SECONDS			200
 
 /*
  * Memory to mirror
@@ -88,7 +84,7 @@ struct rig {
 	struct hmm_dmirror_stats	stats;
 };
 
-#define RESERVED	(2 * HUGE_SIZE + 4 * HUGE)
+#define RESERVED	(2 * LARGE_SIZE + 4 * HUGE)
 
 /* Of the memory of the test at hand. */
 #define SIZE		(self->r.size)
@@ -125,7 +121,7 @@ static inline int rig_map(struct rig *r)
 static inline int rig_setup(struct rig *r, const struct kind *kind)
 {
 	r->kind = *kind;
-	r->size = kind->level ? HUGE_SIZE : SMALL_SIZE;
+	r->size = kind->level ? LARGE_SIZE : SMALL_SIZE;
 	r->file = -1;
 	r->fd = hmm_open(0);
 	if (r->fd < 0)
@@ -136,8 +132,8 @@ static inline int rig_setup(struct rig *r, const struct kind *kind)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!r->buf || !r->data || r->base == MAP_FAILED)
 		return -ENOMEM;
-	r->ptr = (char *)(((uintptr_t)r->base + 2 * HUGE - 1) & ~(HUGE - 1));
-	r->spare = r->ptr + HUGE_SIZE + HUGE;
+	r->ptr = hmm_huge_align(r->base + HUGE);
+	r->spare = r->ptr + LARGE_SIZE + HUGE;
 	return rig_map(r);
 }
 
@@ -165,12 +161,6 @@ static inline void rig_fill(struct rig *r)
 {
 	hmm_fill(r->data, r->size);
 	memcpy(r->ptr, r->data, r->size);
-}
-
-/* The CPU reads a byte, whether its value is of use or not. */
-static inline char cpu_read(const char *addr)
-{
-	return __atomic_load_n(addr, __ATOMIC_RELAXED);
 }
 
 static inline bool is_zero(const char *buf, size_t size)
@@ -262,6 +252,26 @@ static inline void await(int fd)
 	while (read(fd, &c, 1) < 0 && errno == EINTR)
 		;
 }
+
+/* Kill a child that runs @_call when it has written to the pipe @_out. */
+#define test_killed(_out, _call, _microseconds) do {			      \
+	int _in, _out, _pipes[2];					      \
+	pid_t _pid;							      \
+									      \
+	ASSERT_EQ(0, pipe(_pipes));					      \
+	_in = _pipes[0];						      \
+	_out = _pipes[1];						      \
+	_pid = fork();							      \
+	ASSERT_LE(0, _pid);						      \
+	if (!_pid)							      \
+		_call;							      \
+	close(_out);							      \
+	await(_in);							      \
+	close(_in);							      \
+	usleep(_microseconds);						      \
+	ASSERT_EQ(0, kill(_pid, SIGKILL));				      \
+	ASSERT_EQ(256 + SIGKILL, hmm_wait_child(_pid));			      \
+} while (0)
 
 /*
  * A fixture that is a rig, of one kind of memory or with kinds as its variants

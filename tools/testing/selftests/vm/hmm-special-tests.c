@@ -103,7 +103,7 @@ DEVICE_TEST(large_span_is_dropped)
 	const size_t size = npages * PAGE + HUGE;
 	char *base = mmap(NULL, size, PROT_READ,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char *ptr = (char *)(((uintptr_t)base + HUGE - 1) & ~(HUGE - 1));
+	char *ptr = hmm_huge_align(base);
 
 	ASSERT_NE(MAP_FAILED, base);
 	test_compute(ptr, npages);

@@ -6,7 +6,6 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include "hmm-rig.h"
 
@@ -262,22 +261,8 @@ DEVICE_TEST(uffd_without_answer_can_be_killed)
 		SKIP(return, "kernel without this userfaultfd");
 	ASSERT_LE(0, uffd);
 	close(uffd);
-	for (unsigned int i = 0; i < 5; i++) {
-		int pipes[2];
-		pid_t pid;
-
-		ASSERT_EQ(0, pipe(pipes));
-		pid = fork();
-		ASSERT_LE(0, pid);
-		if (!pid)
-			read_unanswered(&self->r, pipes[1]);
-		close(pipes[1]);
-		await(pipes[0]);
-		close(pipes[0]);
-		usleep(20000 * i);
-		ASSERT_EQ(0, kill(pid, SIGKILL));
-		ASSERT_EQ(256 + SIGKILL, hmm_wait_child(pid));
-	}
+	for (unsigned int i = 0; i < 5; i++)
+		test_killed(out, read_unanswered(&self->r, out), 20000 * i);
 }
 
 int main(int argc, char **argv)
