@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: the fixture of every test.
+ * KUnit tests of HMM mirrors: the fixture of every test.
  *
- * The tests are written from the contract in include/linux/hmm.h, not from
- * the code. Built in, because they open invalidations and change page tables
- * with functions that no module may call. Each interleaving is forced: the
- * test holds an invalidation open, looks, and ends it. A wait is bounded and
- * for a condition, never for time to pass.
+ * The tests are written from the contract in include/linux/hmm.h, not from the
+ * code. They are built in, because they open invalidations and change page
+ * tables with functions that are not exported. Each interleaving is forced: the
+ * test opens an invalidation, checks, and ends it. Waits are bounded and for a
+ * condition, never for time to pass.
  */
 #include <kunit/test.h>
 #include <linux/delay.h>
@@ -19,14 +19,14 @@
 
 #include "hmm_kunit.h"
 
-/* A usual encoding: flags below the pfn, values without VALID. */
+/* A common encoding: flags below the pfn, values without VALID. */
 const struct hk_encoding hk_plain = {
 	.flags = { HK_V, HK_W, HK_P },
 	.values = { HK_ERROR, HK_NONE, HK_SPECIAL },
 	.shift = HK_SHIFT,
 };
 
-/* One where nothing is where it is in other encodings, and NONE is not 0. */
+/* An encoding that differs everywhere from common ones; its NONE is not 0. */
 const struct hk_encoding hk_odd = {
 	.flags = { BIT_ULL(63), BIT_ULL(62), BIT_ULL(61) },
 	.values = { ~0ULL, BIT_ULL(60), BIT_ULL(59) },
@@ -60,8 +60,8 @@ int hk_sync(struct hmm_mirror *mirror,
 	if (watch && update->start < watch->end && update->end > watch->start)
 		dev->watch_valid |= hmm_range_valid(watch);
 	spin_unlock(&dev->lock);
-	return mmu_notifier_range_blockable(update) ? dev->say :
-						      dev->say_nonblock;
+	return mmu_notifier_range_blockable(update) ? dev->ret :
+						      dev->ret_nonblock;
 }
 
 void hk_release(struct hmm_mirror *mirror)
@@ -118,7 +118,7 @@ int hk_init(struct kunit *test)
 
 	if (!hk)
 		return -ENOMEM;
-	/* This attaches an empty address space to the test's thread. */
+	/* This attaches a new address space to the test's thread. */
 	addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ,
 			     MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	if (!addr || IS_ERR_VALUE(addr))
@@ -129,9 +129,9 @@ int hk_init(struct kunit *test)
 	INIT_LIST_HEAD(&hk->invals);
 	INIT_LIST_HEAD(&hk->threads);
 	INIT_LIST_HEAD(&hk->foreign);
-	/* khugepaged takes it for known: it shall not invalidate what it likes. */
+	/* Keep khugepaged away: it would invalidate memory at any time. */
 	set_bit(MMF_VM_HUGEPAGE, &hk->mm->flags);
-	/* It has to outlive the thread, so that hk_exit() can look at it. */
+	/* Keep the mm beyond the end of the thread, for hk_exit(). */
 	mmget(hk->mm);
 	mmgrab(hk->mm);
 	test->priv = hk;
@@ -139,7 +139,7 @@ int hk_init(struct kunit *test)
 	return 0;
 }
 
-/* The last user goes: when this returns, exit_mmap() has run. */
+/* Drop the last user of the mm: exit_mmap() has run when this returns. */
 void hk_mm_exit(struct hk *hk)
 {
 	KUNIT_ASSERT_PTR_EQ(hk->test, current->mm, hk->mm);
@@ -164,7 +164,7 @@ static void hk_join_threads(struct hk *hk)
 {
 	struct hk_thread *thread;
 
-	/* Twice what the slowest of them may take. */
+	/* Twice the bound that the slowest thread may use up. */
 	list_for_each_entry(thread, &hk->threads, list)
 		KUNIT_EXPECT_TRUE_MSG(hk->test,
 				      hk_thread_done(thread, 2 * HK_LONG_MS),
@@ -202,7 +202,7 @@ static void hk_drop_mirrors(struct hk *hk)
 		if (!hmm)
 			continue;
 		hk_drop_ranges(hk->test, hmm);
-		/* What is in flight at mm exit may have no end. */
+		/* An invalidation in flight at mm exit may have no end. */
 		if (!hk->exited)
 			KUNIT_EXPECT_EQ(hk->test, hk_in_flight(hmm), 0);
 		hmm_mirror_unregister(&dev->mirror);
@@ -217,7 +217,7 @@ static bool hk_detached(void *arg)
 	return atomic_read(&mm->mm_users) == 1;
 }
 
-/* Runs in another thread when the test's has ended, with its mm or without. */
+/* Runs in another thread after the test's thread has exited. */
 void hk_exit(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -226,7 +226,7 @@ void hk_exit(struct kunit *test)
 		return;
 	hk_close_invals(hk);
 	hk_join_threads(hk);
-	/* The thread's completion is signalled before it drops its mm. */
+	/* The thread signals its completion before it drops its mm. */
 	if (!hk->exited)
 		KUNIT_EXPECT_TRUE(test, hk_poll(hk_detached, hk->mm));
 	hk_drop_foreign(hk);
@@ -252,21 +252,21 @@ static u64 hk_flags_in(const struct hmm_range *range, u64 flags)
 	       (flags & HK_P ? range->flags[HMM_PFN_DEVICE_PRIVATE] : 0);
 }
 
-/* Ask the same of every page. */
+/* Make the same request for every page. */
 void hk_request(struct hmm_range *range, u64 request)
 {
 	range->default_flags = hk_flags_in(range, request);
 	range->pfn_flags_mask = 0;
 }
 
-/* Ask of each page what its entry says. */
+/* Take each page's request from its entry. */
 void hk_request_each(struct hmm_range *range)
 {
 	range->default_flags = 0;
 	range->pfn_flags_mask = hk_flags_in(range, HK_V | HK_W | HK_P);
 }
 
-/* Not registered; with garbage where the driver sets nothing. */
+/* Not registered; fields that a driver does not set hold garbage. */
 struct hmm_range *hk_range_alloc(struct kunit *test, unsigned long addr,
 				 unsigned long npages)
 {
@@ -284,7 +284,7 @@ struct hmm_range *hk_range_alloc(struct kunit *test, unsigned long addr,
 	return range;
 }
 
-/* Registered, in the plain encoding, asking to read all. */
+/* A registered range in the plain encoding that requests read access. */
 struct hmm_range *hk_range(struct kunit *test, unsigned long addr,
 			   unsigned long npages)
 {
@@ -296,8 +296,8 @@ struct hmm_range *hk_range(struct kunit *test, unsigned long addr,
 }
 
 /*
- * Every fault of every test goes through here and is held to the rule that
- * the mmap lock has been dropped exactly if it returns -EAGAIN.
+ * Every fault of every test goes through here. The mmap lock must have been
+ * dropped if, and only if, the return value is -EAGAIN.
  */
 long hk_fault_orders(struct kunit *test, struct hmm_range *range,
 		     unsigned int flags, u8 *orders)
@@ -328,7 +328,7 @@ long hk_fault(struct kunit *test, struct hmm_range *range, unsigned int flags)
 	return hk_fault_orders(test, range, flags, NULL);
 }
 
-/* As a driver asks: under the lock that its callback takes. */
+/* Check validity as a driver does: under the lock that its callback takes. */
 bool hk_valid(struct kunit *test, struct hmm_range *range)
 {
 	struct hk *hk = test->priv;
@@ -340,7 +340,7 @@ bool hk_valid(struct kunit *test, struct hmm_range *range)
 	return valid;
 }
 
-/* An entry of any encoding, said in the plain one. */
+/* Convert an entry of any encoding to the plain one. */
 static u64 hk_decode(const struct hmm_range *range, u64 entry)
 {
 	u64 flags = 0;
@@ -360,7 +360,7 @@ static u64 hk_decode(const struct hmm_range *range, u64 entry)
 	return hk_entry(hmm_device_entry_to_pfn(range, entry), flags);
 }
 
-static u64 hk_look_in(struct kunit *test, unsigned long addr,
+static u64 hk_snapshot_in(struct kunit *test, unsigned long addr,
 		      const struct hk_encoding *encoding, bool snapshot)
 {
 	struct hk *hk = test->priv;
@@ -372,7 +372,7 @@ static u64 hk_look_in(struct kunit *test, unsigned long addr,
 		hk_request(range, HK_V | HK_W | HK_P);
 	else
 		hk_request_each(range);
-	/* Entry 0 asks nothing; in a snapshot nobody does. */
+	/* An entry of 0 requests nothing, and a snapshot ignores requests. */
 	range->pfns[0] = 0;
 	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range,
@@ -384,21 +384,21 @@ static u64 hk_look_in(struct kunit *test, unsigned long addr,
 }
 
 /*
- * The left column of the result table: what there is at @addr. Both ways not
- * to ask say the same, and so do both encodings.
+ * The left column of the result table: the entry for @addr without a request. A
+ * snapshot and an empty request must return the same entry, in both encodings.
  */
-u64 hk_look(struct kunit *test, unsigned long addr)
+u64 hk_snapshot(struct kunit *test, unsigned long addr)
 {
-	u64 entry = hk_look_in(test, addr, &hk_plain, true);
+	u64 entry = hk_snapshot_in(test, addr, &hk_plain, true);
 
-	KUNIT_EXPECT_EQ(test, hk_look_in(test, addr, &hk_plain, false), entry);
-	KUNIT_EXPECT_EQ(test, hk_look_in(test, addr, &hk_odd, true), entry);
-	KUNIT_EXPECT_EQ(test, hk_look_in(test, addr, &hk_odd, false), entry);
+	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_plain, false), entry);
+	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_odd, true), entry);
+	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_odd, false), entry);
 	return entry;
 }
 
-/* The right column: ask for the page at @addr. */
-long hk_ask(struct kunit *test, unsigned long addr, u64 request, u64 *entry)
+/* The right column of the result table: request the page at @addr. */
+long hk_request_page(struct kunit *test, unsigned long addr, u64 request, u64 *entry)
 {
 	struct hmm_range *range = hk_range(test, addr, 1);
 	long ret;
@@ -413,7 +413,7 @@ long hk_ask(struct kunit *test, unsigned long addr, u64 request, u64 *entry)
 	return ret;
 }
 
-/* Entries [@first, @first + @n) are @n pages in a row, from @pfn. */
+/* Expect entries [@first, @first + @n) to be consecutive pages from @pfn. */
 void hk_expect_run(struct kunit *test, struct hmm_range *range,
 		   unsigned long first, unsigned long n, unsigned long pfn,
 		   u64 flags)
@@ -428,7 +428,7 @@ void hk_expect_run(struct kunit *test, struct hmm_range *range,
 			    hk_entry(pfn + i, flags));
 }
 
-/* How many entries have all of @flags. */
+/* The number of entries that have all of @flags. */
 unsigned long hk_count(struct hmm_range *range, u64 flags)
 {
 	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
@@ -462,7 +462,7 @@ void hk_end(struct hk_inval *inval)
 	mmu_notifier_invalidate_range_end(&inval->update);
 }
 
-/* When this fails there is no end to call. */
+/* If this fails, the invalidation has no end. */
 int hk_start_nonblock(struct kunit *test, struct mmu_notifier_range *update,
 		      unsigned long start, unsigned long end)
 {
@@ -489,7 +489,7 @@ long hk_in_flight(struct hmm *hmm)
 	return n;
 }
 
-/* Nothing is in flight, nothing is in the way of @range. */
+/* Expect that nothing is in flight and that @range can become valid. */
 void hk_expect_idle(struct kunit *test, struct hmm_range *range)
 {
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 0);
@@ -531,7 +531,7 @@ bool hk_thread_done(struct hk_thread *thread, unsigned int ms)
 	return wait_for_completion_timeout(&thread->done, msecs_to_jiffies(ms));
 }
 
-/* Wait for @cond, but not for ever. */
+/* Wait for @cond, up to %HK_LONG_MS. */
 bool hk_poll(bool (*cond)(void *arg), void *arg)
 {
 	unsigned long until = jiffies + msecs_to_jiffies(HK_LONG_MS);
@@ -576,7 +576,10 @@ static bool hk_waiter_sleeps(void *arg)
 	       completion_done(&cond->waiter->thread->done);
 }
 
-/* A thread that waits for @range: on return it sleeps, or has returned. */
+/*
+ * Start a thread that waits for @range. It sleeps, or has returned, when this
+ * returns.
+ */
 struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
 				unsigned long ms)
 {
@@ -602,8 +605,8 @@ static int hk_foreign_start(struct mmu_notifier *mn,
 	struct hk_foreign *foreign = container_of(mn, struct hk_foreign, mn);
 
 	atomic_inc(&foreign->calls);
-	return mmu_notifier_range_blockable(update) ? foreign->say :
-						      foreign->say_nonblock;
+	return mmu_notifier_range_blockable(update) ? foreign->ret :
+						      foreign->ret_nonblock;
 }
 
 static const struct mmu_notifier_ops hk_foreign_ops = {
@@ -619,7 +622,7 @@ static bool hk_foreign_invalidate(struct mmu_interval_notifier *interval,
 
 	atomic_inc(&foreign->calls);
 	mmu_interval_set_seq(interval, seq);
-	return mmu_notifier_range_blockable(update) || !foreign->say_nonblock;
+	return mmu_notifier_range_blockable(update) || !foreign->ret_nonblock;
 }
 
 static const struct mmu_interval_notifier_ops hk_foreign_interval_ops = {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of the KUnit tests of mm/hmm.c share.
+ * Declarations shared by the KUnit tests of HMM mirrors.
  *
  * Every test has an address space of its own, attached to the test's thread,
- * and one mirror registered on it; struct hk holds them. Whatever a test makes
- * through the helpers below is taken down by hk_exit(), also when the test
- * gave up half way, so that the tests after it start clean.
+ * and one mirror registered on it; struct hk holds both. hk_exit() undoes
+ * everything that a test created through the helpers below, also if the test
+ * was aborted, so that the next test starts from a clean state.
  */
 #ifndef MM_TESTS_HMM_KUNIT_H
 #define MM_TESTS_HMM_KUNIT_H
@@ -18,8 +18,8 @@
 #include <linux/completion.h>
 
 /*
- * The bits of an entry in the encoding that tests speak; it is the one that
- * hk_range() uses.
+ * The bits of an entry in the encoding of hk_range(), &hk_plain. Expected
+ * entries are written in this encoding whatever the range uses.
  */
 #define HK_V		BIT_ULL(0)
 #define HK_W		BIT_ULL(1)
@@ -29,16 +29,18 @@
 #define HK_SPECIAL	0x20ULL
 #define HK_SHIFT	12
 
-/* A bound for things that happen at once unless something is broken. */
+/*
+ * Upper bound of a wait for something that is immediate unless HMM is broken.
+ */
 #define HK_LONG_MS	10000
 
 /*
- * Less, so that a waiter whose time-out is the former, and who finds at its
- * end that it should have been woken long ago, is found out.
+ * Shorter than %HK_LONG_MS: a waiter with that time-out that should have been
+ * woken, but only wakes at its time-out, is too late for this bound.
  */
 #define HK_WAKE_MS	5000
 
-/* Long enough for a thread that was woken by mistake to show it. */
+/* Long enough for a thread that was woken by mistake to return. */
 #define HK_SHORT_MS	100
 
 struct hk_encoding {
@@ -51,18 +53,18 @@ extern const struct hk_encoding hk_plain;
 extern const struct hk_encoding hk_odd;
 
 /**
- * struct hk_mirror - a driver whose callback does as the test says
- * @mirror: what is registered
+ * struct hk_mirror - a driver whose callback does as the test sets
+ * @mirror: the registered mirror
  * @list: entry of &hk.mirrors
  * @lock: the driver's lock
- * @calls: callbacks so far
- * @releases: releases so far
+ * @calls: number of callbacks so far
+ * @releases: number of releases so far
  * @events: a bit for each event seen
- * @say: what the callback returns when it may block
- * @say_nonblock: what it returns when it may not
+ * @ret: return value of the callback if it may block
+ * @ret_nonblock: return value of the callback if it may not
  * @start: lowest address seen
  * @end: highest end seen
- * @watch: range to look at from the callback
+ * @watch: range whose validity the callback reads
  * @watch_valid: @watch was valid in a callback
  */
 struct hk_mirror {
@@ -72,8 +74,8 @@ struct hk_mirror {
 	atomic_t calls;
 	atomic_t releases;
 	unsigned long events;
-	int say;
-	int say_nonblock;
+	int ret;
+	int ret_nonblock;
 	unsigned long start;
 	unsigned long end;
 	struct hmm_range *watch;
@@ -81,7 +83,7 @@ struct hk_mirror {
 };
 
 /**
- * struct hk - what every test starts with
+ * struct hk - fixture of every test
  * @test: the test
  * @mm: its address space
  * @dev: the mirror registered on it
@@ -124,14 +126,14 @@ struct hk_waiter {
 	struct hk_thread *thread;
 };
 
-/* A subscriber to the mm that HMM knows nothing of. */
+/* A subscriber to the mm beside HMM. */
 struct hk_foreign {
 	struct list_head list;
 	struct mmu_notifier mn;
 	struct mmu_interval_notifier interval;
 	bool is_interval;
-	int say;
-	int say_nonblock;
+	int ret;
+	int ret_nonblock;
 	atomic_t calls;
 };
 
@@ -147,18 +149,18 @@ enum hk_file_mode {
 };
 
 /**
- * struct hk_file - a file whose page faults do as the test says
- * @mode: what a fault does
+ * struct hk_file - a file whose page faults do as the test sets
+ * @mode: result of a fault
  * @vm_flags: set in each mapping of it
  * @vma: the last mapping made
- * @pages: what %HK_FILE_PAGE maps
- * @npages: how many
- * @calls: faults so far
+ * @pages: mapped by %HK_FILE_PAGE
+ * @npages: number of @pages
+ * @calls: number of faults so far
  * @fault_flags: all FAULT_FLAG_* seen
  * @hook: called in each fault
  * @hook_arg: for @hook
- * @look: called, in the walk, for each special entry that is read
- * @look_arg: for @look
+ * @walk_hook: called during the walk, for each special entry that is read
+ * @walk_arg: for @walk_hook
  * @file: the open file
  */
 struct hk_file {
@@ -171,12 +173,12 @@ struct hk_file {
 	unsigned int fault_flags;
 	void (*hook)(struct vm_fault *vmf, void *arg);
 	void *hook_arg;
-	void (*look)(void *arg);
-	void *look_arg;
+	void (*walk_hook)(void *arg);
+	void *walk_arg;
 	struct file *file;
 };
 
-/* A forked child that sits there, sharing all pages, until hk_reap(). */
+/* A forked child that shares all pages and sleeps until hk_reap(). */
 struct hk_child {
 	struct completion go;
 	struct completion gone;
@@ -184,11 +186,11 @@ struct hk_child {
 
 /**
  * struct hk_devmem - a device's own memory, which the CPU cannot reach
- * @pgmap: what makes struct pages of it
- * @res: addresses that nobody uses
+ * @pgmap: provides its struct pages
+ * @res: physical addresses that nothing else uses
  * @next: the page to be used next
- * @around: a fault brings home not just its page, but all up to
- *	%HK_DEVMEM_AROUND before it and behind it
+ * @around: a fault migrates up to %HK_DEVMEM_AROUND pages on either side of
+ *	the faulting page as well
  */
 struct hk_devmem {
 	struct dev_pagemap pgmap;
@@ -208,7 +210,7 @@ int hk_init(struct kunit *test);
 void hk_exit(struct kunit *test);
 void hk_mm_exit(struct hk *hk);
 
-/* The kernel log around a WARN that the test provokes. */
+/* Delimit, in the kernel log, a WARN that the test provokes. */
 void hk_expect_warn(const char *text);
 void hk_expect_end(const char *text);
 
@@ -230,8 +232,8 @@ long hk_fault_orders(struct kunit *test, struct hmm_range *range,
 		     unsigned int flags, u8 *orders);
 long hk_fault(struct kunit *test, struct hmm_range *range, unsigned int flags);
 bool hk_valid(struct kunit *test, struct hmm_range *range);
-u64 hk_look(struct kunit *test, unsigned long addr);
-long hk_ask(struct kunit *test, unsigned long addr, u64 request, u64 *entry);
+u64 hk_snapshot(struct kunit *test, unsigned long addr);
+long hk_request_page(struct kunit *test, unsigned long addr, u64 request, u64 *entry);
 void hk_expect_run(struct kunit *test, struct hmm_range *range,
 		   unsigned long first, unsigned long n, unsigned long pfn,
 		   u64 flags);

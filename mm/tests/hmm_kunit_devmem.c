@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Device memory for the KUnit tests of mm/hmm.c: struct pages without anything
+ * Device memory for the KUnit tests of HMM mirrors: struct pages without memory
  * behind them.
  */
 #include <kunit/test.h>
@@ -64,7 +64,7 @@ static const struct dev_pagemap_ops hk_devmem_ops = {
 	.migrate_to_ram = hk_devmem_to_ram,
 };
 
-/* Runs when the mm, and with it the last user of the pages, has gone. */
+/* Runs after the mm, the last user of the pages, has exited. */
 static void hk_devmem_drop(void *arg)
 {
 	struct hk_devmem *mem = arg;
@@ -97,20 +97,20 @@ static struct hk_devmem *hk_devmem_of(struct kunit *test, enum memory_type type,
 	return mem;
 }
 
-/* Memory that only a device can reach, which @owner calls its own. */
+/* Device private memory with the pgmap owner @owner. */
 struct hk_devmem *hk_devmem(struct kunit *test, void *owner)
 {
 	return hk_devmem_of(test, MEMORY_DEVICE_PRIVATE, owner);
 }
 
-/* Memory of a device that the CPU can reach too, as far as its pages go. */
+/* Device memory that the CPU can map, without memory behind the pages. */
 struct hk_devmem *hk_busmem(struct kunit *test, enum memory_type type)
 {
 	return hk_devmem_of(test, type,
 			    type == MEMORY_DEVICE_COHERENT ? test : NULL);
 }
 
-/* How the CPU maps a page of hk_busmem(). */
+/* The entry that maps a page of hk_busmem() for the CPU. */
 pte_t hk_devmem_pte(struct hk_devmem *mem, unsigned long pfn, pgprot_t prot)
 {
 	pte_t pte = pfn_pte(pfn, prot);

@@ -841,7 +841,7 @@ static void pages_of_a_mixed_mapping(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Two ranges over one page: the DMA debugger has nothing to say. */
+/* Two ranges over one page: the DMA debugger has nothing to ret. */
 static void page_in_two_ranges(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: what hmm_range_fault() returns and leaves behind,
- * what it asks of whom, and that its own faults are not in its way.
+ * KUnit tests of HMM mirrors: results of hmm_range_fault(), the requests it
+ * serves, and invalidations by its own faults.
  *
- * Kernel threads get no fatal signals, so the test sets one pending by hand; and
- * memory that userfaultfd serves is stood in for by a file whose faults do what
- * handle_userfault() does. Both are tested from user space, too.
+ * Kernel threads receive no fatal signals, so the test sets one pending by
+ * hand. In place of memory served by userfaultfd it uses a file whose faults
+ * behave like handle_userfault(). User space tests cover both as well.
  */
 #include <kunit/test.h>
 #include <linux/hmm.h>
@@ -20,7 +20,9 @@
 
 #define HK_RW	(PROT_READ | PROT_WRITE)
 
-/* After -EPERM and -EFAULT the entry at fault says so, all others nothing. */
+/*
+ * After -EPERM and -EFAULT the failing entry is ERROR and all others are NONE.
+ */
 static void hk_expect_failed_at(struct kunit *test, struct hmm_range *range,
 				unsigned long failed)
 {
@@ -33,7 +35,7 @@ static void hk_expect_failed_at(struct kunit *test, struct hmm_range *range,
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 }
 
-/* Every kind of request in turn, so that it is seen if one is lost. */
+/* Cycle through all kinds of requests, so that a lost one is noticed. */
 static u64 hk_some_request(unsigned long i)
 {
 	static const u64 requests[] = { HK_V, HK_V | HK_W, 0, HK_W };
@@ -63,7 +65,7 @@ static void hk_expect_requests_intact(struct kunit *test,
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 }
 
-/* What those requests get of memory that nobody has touched. */
+/* Expected results of those requests for untouched memory. */
 static void hk_expect_requests_met(struct kunit *test, struct hmm_range *range)
 {
 	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
@@ -124,7 +126,7 @@ static void fault_of_read_only_mapping_is_eperm(struct kunit *test)
 	hk_request(range, HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EPERM);
 	hk_expect_failed_at(test, range, 5);
-	/* Reading is another matter. */
+	/* Read access is allowed. */
 	hk_request(range, HK_V);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 8);
 	KUNIT_EXPECT_EQ(test, range->pfns[5] & (HK_V | HK_W), HK_V);
@@ -138,8 +140,8 @@ static void fault_of_present_read_only_page_is_eperm(struct kunit *test)
 	u64 entry;
 
 	hk_read(test, addr, 1);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), -EPERM);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry), -EPERM);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 }
 
 static void hk_expect_hole(struct kunit *test, unsigned long hole)
@@ -168,14 +170,16 @@ static void fault_of_prot_none_is_efault(struct kunit *test)
 	hk_remap(test, addr + 2 * PAGE_SIZE, 2, NULL, PROT_NONE);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
 	hk_expect_failed_at(test, range, 2);
-	/* No reading, so it matters no more that there is no writing. */
+	/*
+	 * Without read permission, the missing write permission is irrelevant.
+	 */
 	hk_request(range, HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
 	hk_expect_failed_at(test, range, 2);
 	hmm_range_unregister(range);
 }
 
-/* A file of four pages whose faults do as @mode says. */
+/* A range over a file of four pages whose faults do as @mode sets. */
 static struct hmm_range *hk_file_range(struct kunit *test, struct hk_file *hf)
 {
 	unsigned long addr =
@@ -220,7 +224,7 @@ static void address_unmet_after_16_faults_is_ebusy(struct kunit *test)
 	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 4);
 	struct hmm_range *range = hk_file_range(test, hf);
 
-	/* One page asked, so that each fault is for it. */
+	/* Request one page only, so that every fault is for it. */
 	hk_request_each(range);
 	range->pfns[2] = HK_V;
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
@@ -236,7 +240,7 @@ static void hk_no_fault(struct vm_fault *vmf, void *arg)
 {
 	struct hk_file *hf = arg;
 
-	/* Succeeds at the 15th, the last time but one that is allowed. */
+	/* Succeed at the 15th fault; 16 are allowed. */
 	if (atomic_read(&hf->calls) >= 15)
 		hf->mode = HK_FILE_PAGE;
 }
@@ -250,11 +254,11 @@ static void address_met_at_the_15th_fault_is_fine(struct kunit *test)
 
 	hf->hook = hk_no_fault;
 	hf->hook_arg = hf;
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 15);
 }
 
-/* hk_fault() looks after the mmap lock in all of these. */
+/* hk_fault() checks the mmap lock in all of the following tests. */
 static void fault_that_drops_the_lock_is_eagain(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_RETRY, 4);
@@ -263,7 +267,7 @@ static void fault_that_drops_the_lock_is_eagain(struct kunit *test)
 	hk_fill_requests(range);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_ALLOW_RETRY),
 			-EAGAIN);
-	/* At once: who dropped the lock must not walk on. */
+	/* The walk must not continue once the lock has been dropped. */
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 1);
 	hk_expect_requests_intact(test, range);
 	hf->mode = HK_FILE_COMPLETED;
@@ -276,7 +280,7 @@ static void fault_that_drops_the_lock_is_eagain(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-static void fault_may_not_drop_the_lock_unless_told(struct kunit *test)
+static void fault_drops_the_lock_only_if_allowed(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 4);
 	struct hmm_range *range = hk_file_range(test, hf);
@@ -324,33 +328,33 @@ static void page_is_faulted_with_its_own_need(struct kunit *test)
 	unsigned long zero = page_to_pfn(ZERO_PAGE(0));
 	unsigned long addr = hk_anon(test, 6);
 	struct hmm_range *range = hk_range(test, addr, 6);
-	static const u64 ask[] = {
+	static const u64 requests[] = {
 		HK_V, HK_V | HK_W, 0, HK_V, HK_W, HK_V | HK_W
 	};
 
 	hk_request_each(range);
-	memcpy(range->pfns, ask, sizeof(ask));
+	memcpy(range->pfns, requests, sizeof(requests));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 6);
 	KUNIT_EXPECT_EQ(test, range->pfns[0], hk_entry(zero, HK_V));
 	KUNIT_EXPECT_EQ(test, range->pfns[1] & (HK_V | HK_W), HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, range->pfns[2], HK_NONE);
 	KUNIT_EXPECT_EQ(test, range->pfns[3], hk_entry(zero, HK_V));
-	/* WRITE alone asks nothing. */
+	/* WRITE without VALID is no request. */
 	KUNIT_EXPECT_EQ(test, range->pfns[4], HK_NONE);
 	KUNIT_EXPECT_EQ(test, range->pfns[5] & (HK_V | HK_W), HK_V | HK_W);
-	/* The CPU says the same: nobody was faulted behind our back. */
+	/* The CPU's page table matches: no other address was faulted. */
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), zero);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr + 2 * PAGE_SIZE), -1UL);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr + 4 * PAGE_SIZE), -1UL);
 	hmm_range_unregister(range);
 }
 
-static void mask_says_which_bits_of_an_entry_ask(struct kunit *test)
+static void mask_selects_request_bits_of_entries(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 4);
 	struct hmm_range *range = hk_range(test, addr, 4);
 
-	/* All for reading, and entry 2, by its own wish, for writing. */
+	/* The default requests read access; entry 2 adds WRITE. */
 	range->default_flags = HK_V;
 	range->pfn_flags_mask = HK_W;
 	range->pfns[2] = HK_W;
@@ -361,7 +365,7 @@ static void mask_says_which_bits_of_an_entry_ask(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-static void entries_ask_nothing_without_a_mask(struct kunit *test)
+static void entries_request_nothing_without_a_mask(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 4);
 	struct hmm_range *range = hk_range(test, addr, 4);
@@ -370,11 +374,11 @@ static void entries_ask_nothing_without_a_mask(struct kunit *test)
 	hk_request(range, 0);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V), 0);
-	/* Nor does a default without VALID. */
+	/* A default without VALID is no request either. */
 	hk_request(range, HK_W);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V), 0);
-	/* A mask of all ones has the flags in it, and garbage is no request. */
+	/* A mask of all ones includes the flags; other bits are no request. */
 	memset64(range->pfns, ~(HK_V | HK_W | HK_P), 4);
 	range->default_flags = 0;
 	range->pfn_flags_mask = -1ULL;
@@ -417,7 +421,7 @@ static void every_entry_is_filled(struct kunit *test)
 	struct hmm_range *range = hk_range(test, addr, npages);
 	unsigned long i, left = 0;
 
-	/* No page table, a hole at its end, a few pages in the middle. */
+	/* No page table in PMD 0, a few pages in PMD 1, a hole in PMD 2. */
 	hk_remap(test, addr + PMD_SIZE + 7 * PAGE_SIZE, 9, NULL, HK_RW);
 	hk_write(test, addr + PMD_SIZE + 8 * PAGE_SIZE, 3);
 	KUNIT_ASSERT_EQ(test, vm_munmap(addr + 2 * PMD_SIZE, PMD_SIZE), 0);
@@ -435,14 +439,14 @@ static void every_entry_is_filled(struct kunit *test)
 /* ------------------------------------------- invalidations during a fault */
 
 /**
- * struct hk_hook - an invalidation in the middle of a fault
+ * struct hk_hook - an invalidation during a fault
  * @test: the test
- * @pgoff: the page of the file whose fault it is in
- * @start: what it invalidates
- * @end: up to where
+ * @pgoff: the page of the file whose fault invalidates
+ * @start: start of the invalidation
+ * @end: end of the invalidation
  * @keep: leave it open
- * @inval: the one left open
- * @fired: how often
+ * @inval: the invalidation that was left open
+ * @fired: number of calls
  */
 struct hk_hook {
 	struct kunit *test;
@@ -469,8 +473,8 @@ static void hk_hook_fn(struct vm_fault *vmf, void *arg)
 }
 
 /*
- * Eight pages of a file, all but the last of which are mapped already, so that
- * the walk has read them when the fault of the last one calls the hook.
+ * Eight pages of a file. All but the last are mapped, so the walk has read them
+ * when the fault of the last one calls the hook.
  */
 static struct hmm_range *hk_hooked(struct kunit *test, struct hk_hook *hook)
 {
@@ -554,7 +558,7 @@ static void invalidation_that_stays_open_is_ebusy(struct kunit *test)
 
 /* ------------------------------------------- its own faults don't collide (P7) */
 
-/* One call, which writes every page of @range. */
+/* Write-fault every page of @range in one call. */
 static void hk_expect_written(struct kunit *test, struct hmm_range *range)
 {
 	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
@@ -565,13 +569,13 @@ static void hk_expect_written(struct kunit *test, struct hmm_range *range)
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), npages);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V | HK_W), npages);
-	/* One copy a page and, at both ends, a huge page split for it. */
+	/* One copy per page and, at either end, the split of a huge page. */
 	KUNIT_EXPECT_LE(test, atomic_read(&hk->dev->calls), npages + 16);
 }
 
 /*
- * One call, which writes every second page, and asks nothing of the others, or
- * to read them. Says what the CPU has, whatever the fault made of the others.
+ * Write-fault every second page in one call and make the request @even for the
+ * others. The result must match a snapshot.
  */
 static void hk_write_every_second(struct kunit *test, struct hmm_range *range,
 				  u64 even)
@@ -598,7 +602,7 @@ static void hk_write_every_second(struct kunit *test, struct hmm_range *range,
 	KUNIT_EXPECT_MEMEQ(test, pfns, range->pfns, npages * sizeof(*pfns));
 }
 
-/* The same; and nobody wrote to the others. */
+/* The same, and no other page may have become writable. */
 static void hk_expect_every_second(struct kunit *test, struct hmm_range *range,
 				   u64 even)
 {
@@ -634,7 +638,7 @@ static void every_second_write_over_zero_pages_is_one_call(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->pfns[2],
 			hk_entry(page_to_pfn(ZERO_PAGE(0)), HK_V));
 	hmm_range_unregister(range);
-	/* The same, with those between asking to be read. */
+	/* The same, with read requests for the other pages. */
 	addr = hk_anon(test, 2048);
 	range = hk_range(test, addr, 2048);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 2048);
@@ -661,7 +665,7 @@ static void write_over_a_files_private_mapping_is_one_call(struct kunit *test)
 	pfn = hk_pfn(test, shared + 5 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, range->pfns[5], hk_entry(pfn, HK_V));
 	hk_expect_written(test, range);
-	/* Copies, each of them. */
+	/* Each page was copied. */
 	KUNIT_EXPECT_NE(test, range->pfns[5] >> HK_SHIFT, pfn);
 	hmm_range_unregister(range);
 }
@@ -679,7 +683,7 @@ static void write_over_pages_shared_with_a_child_is_one_call(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_W), n);
 	pfn = hk_pfn(test, addr);
 	child = hk_fork(test);
-	/* Fork took the write permission away, and said so. */
+	/* fork() write-protected the pages, with an invalidation. */
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), n);
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_W), 0);
@@ -701,13 +705,13 @@ static void every_second_write_beside_a_child_is_one_call(struct kunit *test)
 	pfn = hk_pfn(test, addr);
 	child = hk_fork(test);
 	hk_expect_every_second(test, range, 0);
-	/* Those between are still the child's as well. */
+	/* The other pages are still shared with the child. */
 	KUNIT_EXPECT_EQ(test, range->pfns[0], hk_entry(pfn, HK_V));
 	hk_reap(test, child);
 	hmm_range_unregister(range);
 }
 
-/* The huge zero page over @nr PMDs. */
+/* Map the huge zero page at @nr PMDs. */
 static unsigned long hk_huge_zero(struct kunit *test, unsigned long nr)
 {
 	struct hk *hk = test->priv;
@@ -742,7 +746,7 @@ static void write_to_part_of_the_huge_zero_page_is_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A base may give all of a huge page where one page of it is written. */
+/* Kernels differ: a write to one page may replace the whole huge zero page. */
 static void every_second_write_over_the_huge_zero_page(struct kunit *test)
 {
 	unsigned long addr = hk_huge_zero(test, 2) + 3 * PAGE_SIZE;
@@ -756,7 +760,7 @@ static void every_second_write_over_the_huge_zero_page(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Huge pages that a child shares; the write splits, then copies them. */
+/* Huge pages shared with a child; a write splits, then copies them. */
 static unsigned long hk_shared_thp(struct kunit *test, unsigned long nr,
 				   struct hk_child **child)
 {
@@ -846,7 +850,7 @@ static void write_to_part_of_private_hugetlb_is_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A copy of the whole of it: every entry may be written afterwards. */
+/* The huge page is copied as a whole, so every entry becomes writable. */
 static void every_second_write_over_private_hugetlb(struct kunit *test)
 {
 	unsigned long addr = hk_private_hugetlb(test) + 11 * PAGE_SIZE;
@@ -881,7 +885,7 @@ static void write_over_hugetlb_shared_with_a_child(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* All kinds, side by side, in one range. */
+/* All kinds of memory, side by side, in one range. */
 static void write_over_a_mixture_is_one_call(struct kunit *test)
 {
 	struct hk_child *child;
@@ -909,7 +913,7 @@ static void hk_unkill(void)
 	clear_thread_flag(TIF_SIGPENDING);
 }
 
-/* The signal comes while the page before @next is read. */
+/* A signal becomes pending while the page before @next is read. */
 static void hk_expect_killed(struct kunit *test, unsigned long next,
 			     unsigned long npages)
 {
@@ -925,10 +929,10 @@ static void hk_expect_killed(struct kunit *test, unsigned long next,
 					       PAGE_READONLY)));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
 			1 + npages);
-	hf->look = hk_kill;
+	hf->walk_hook = hk_kill;
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
 			-EINTR);
-	hf->look = NULL;
+	hf->walk_hook = NULL;
 	hk_unkill();
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	hk_set_pte(test, addr, old);
@@ -942,7 +946,7 @@ static void fatal_signal_ends_a_walk(struct kunit *test)
 				   PMD_SIZE);
 	struct file *file = hk_hugetlb_file(test, 2);
 
-	/* Next comes a page table, then a hole, then two pages of hugetlb. */
+	/* A page table follows, then a hole, then two huge pages of hugetlb. */
 	hk_write(test, addr + PMD_SIZE, 1);
 	hk_expect_killed(test, addr + PMD_SIZE, 1);
 	KUNIT_ASSERT_EQ(test, vm_munmap(addr, len), 0);
@@ -967,12 +971,12 @@ static struct kunit_case hk_fault_cases[] = {
 	KUNIT_CASE(address_met_at_the_15th_fault_is_fine),
 	KUNIT_CASE(fatal_signal_ends_a_walk),
 	KUNIT_CASE(fault_that_drops_the_lock_is_eagain),
-	KUNIT_CASE(fault_may_not_drop_the_lock_unless_told),
+	KUNIT_CASE(fault_drops_the_lock_only_if_allowed),
 	KUNIT_CASE(memory_somebody_else_serves_is_eagain_or_efault),
 	KUNIT_CASE(requests_survive_ebusy),
 	KUNIT_CASE(page_is_faulted_with_its_own_need),
-	KUNIT_CASE(mask_says_which_bits_of_an_entry_ask),
-	KUNIT_CASE(entries_ask_nothing_without_a_mask),
+	KUNIT_CASE(mask_selects_request_bits_of_entries),
+	KUNIT_CASE(entries_request_nothing_without_a_mask),
 	KUNIT_CASE(unrequested_addresses_never_fail),
 	KUNIT_CASE(every_entry_is_filled),
 	KUNIT_CASE(invalidation_of_what_was_read_is_ebusy),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: the table of invalidations in flight, its overflow,
- * and starts whose end never comes.
+ * KUnit tests of HMM mirrors: the table of invalidations in flight, its
+ * overflow, and starts without an end.
  */
 #include <kunit/test.h>
 #include <linux/hmm.h>
@@ -12,7 +12,7 @@
 
 #include "hmm_kunit.h"
 
-/* Starts @n invalidations of [start, end). */
+/* Start @n invalidations of [@start, @end). */
 static void hk_start_all(struct kunit *test, struct hk_inval **inval, int n,
 			 unsigned long start, unsigned long end)
 {
@@ -30,7 +30,10 @@ static void hk_end_all(struct hk_inval **inval, int n)
 		hk_end(inval[i]);
 }
 
-/* As threads that queue at a driver's lock: far away, then around the range. */
+/*
+ * As with threads that queue at a driver's lock: first far from the range, then
+ * around it.
+ */
 static void overflow_disturbs_only_its_span(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 8);
@@ -48,7 +51,7 @@ static void overflow_disturbs_only_its_span(struct kunit *test)
 	hk_end_all(inval, n);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
 
-	/* The spans of the last round are forgotten. */
+	/* The spans of the previous overflow are no longer in effect. */
 	hk_start_all(test, inval, n, addr, addr + PAGE_SIZE);
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
 	hk_end_all(inval, n);
@@ -64,8 +67,8 @@ static void overflow_disturbs_only_its_span(struct kunit *test)
 }
 
 /*
- * Threads that come and go while the table stays full: each one that overlapped
- * the range has ended, although others have not, and did not when it did.
+ * Invalidations come and go while the table stays full. Each one that overlaps
+ * the range ends, while others that do not overlap it are still in flight.
  */
 static void overflow_that_ended_is_forgotten(struct kunit *test)
 {
@@ -77,7 +80,9 @@ static void overflow_that_ended_is_forgotten(struct kunit *test)
 
 	hk_start_all(test, table, HMM_INFLIGHT_MAX, far, far + PAGE_SIZE);
 	over = hk_start(test, far, far + PAGE_SIZE);
-	/* One more than there are buckets, so that most are alone in theirs. */
+	/*
+	 * One more round than there are buckets, so most have one of their own.
+	 */
 	for (round = 0; round <= HMM_OVERFLOW_BUCKETS; round++) {
 		next = hk_start(test, range->start, range->end);
 		KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
@@ -94,7 +99,7 @@ static void overflow_that_ended_is_forgotten(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* More than fit into a bucket each, in and out of the table's order. */
+/* Several invalidations per bucket, which end in another order. */
 static void overflow_misses_none(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 100);
@@ -118,7 +123,7 @@ static void overflow_misses_none(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Starts @inval once more, of other addresses, as if its end never came. */
+/* Start @inval again, with other addresses, as if its end was missed. */
 static void hk_restart(struct kunit *test, struct hk_inval *inval,
 		       unsigned long start, unsigned long end)
 {
@@ -169,7 +174,7 @@ static void stale_start_in_a_full_table_is_taken_over(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Both ends of a mapping at address 0 are populated, in two PUDs. */
+/* Populate both ends of a mapping at address 0, in two PUDs. */
 static unsigned long hk_map_address_0(struct kunit *test)
 {
 	unsigned long len = PUD_SIZE + PAGE_SIZE;
@@ -184,7 +189,7 @@ static unsigned long hk_map_address_0(struct kunit *test)
 	return len;
 }
 
-/* mm/mprotect.c: an invalidation of address 0 starts once, and ends. */
+/* mm/mprotect.c: an invalidation of address 0 must start once, and end. */
 static void protection_of_address_0_ends_its_invalidation(struct kunit *test)
 {
 	struct hk *hk = test->priv;

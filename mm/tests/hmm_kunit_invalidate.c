@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: what invalidations do to ranges, waiters and
- * mirrors, and what other subscribers to the same mm do to invalidations.
+ * KUnit tests of HMM mirrors: the effect of invalidations on ranges, waiters
+ * and mirrors, and of other subscribers to the same mm on invalidations.
  *
- * The tests of the suite hmm_invalidate follow the guarantees in hmm.rst:
- * never stale, never disturbed by others, woken in time, always balanced,
- * only what overlaps is touched, marked before called.
+ * The tests of the suite hmm_invalidate follow the guarantees in hmm.rst: never
+ * stale, never disturbed by others, woken in time, always balanced, only
+ * overlapping ranges are touched, marked before called.
  */
 #include <kunit/test.h>
 #include <kunit/test-bug.h>
@@ -33,7 +33,10 @@ static void invalidation_between_fault_and_check_is_seen(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
 	hk_invalidate(test, addr, addr + 4 * PAGE_SIZE);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
-	/* Nobody is in the way, and yet what was read is stale. */
+	/*
+	 * Nothing is in flight any more, but the entries that were read are
+	 * stale.
+	 */
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 4);
@@ -48,7 +51,7 @@ static void snapshot_is_guarded_like_a_fault(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
-	/* Nothing is mapped there, but a device may know just that. */
+	/* That nothing is mapped there is information as well. */
 	hk_invalidate(test, addr + PAGE_SIZE, addr + 2 * PAGE_SIZE);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
@@ -190,7 +193,7 @@ static void wait_beside_an_invalidation_returns_at_once(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
 	KUNIT_EXPECT_LT(test, jiffies_to_msecs(jiffies - before), HK_WAKE_MS);
-	/* They were there all the time. */
+	/* Both were in flight the whole time. */
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 2);
 	hk_end(below);
 	hk_end(above);
@@ -212,7 +215,9 @@ static void waiter_wakes_when_the_last_overlapping_ends(struct kunit *test)
 	hk_end(one);
 	KUNIT_EXPECT_FALSE(test, hk_thread_done(waiter->thread, HK_SHORT_MS));
 	hk_end(two);
-	/* The one beside it is still there, and does not matter. */
+	/*
+	 * The invalidation beside the range is still in flight, but irrelevant.
+	 */
 	KUNIT_EXPECT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
 	KUNIT_EXPECT_TRUE(test, waiter->result);
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 1);
@@ -309,7 +314,10 @@ static void range_unregistered_inside_leaves_nothing(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* The struct hmm is made half way through: it hears of an end it can't know. */
+/*
+ * The struct hmm is created during an invalidation, so its first end has no
+ * matching start.
+ */
 static void first_mirror_registered_inside_is_balanced(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -355,7 +363,7 @@ static void last_mirror_unregistered_inside_is_balanced(struct kunit *test)
 	struct hmm_range *range;
 
 	hmm_mirror_unregister(&hk->dev->mirror);
-	/* With the memory of it gone, if it may. */
+	/* The struct hmm may have been freed when the invalidation ends. */
 	mmu_notifier_synchronize();
 	hk_end(inval);
 	KUNIT_ASSERT_EQ(test, hk_mirror_register(test, hk->dev), 0);
@@ -381,7 +389,7 @@ one_of_two_mirrors_unregistered_inside_is_balanced(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A non-blockable invalidation that somebody refuses. */
+/* Expect a non-blockable invalidation to fail with -EAGAIN. */
 static void hk_expect_eagain(struct kunit *test, unsigned long start,
 			     unsigned long end)
 {
@@ -393,12 +401,12 @@ static void hk_expect_eagain(struct kunit *test, unsigned long start,
 		mmu_notifier_invalidate_range_end(&update);
 }
 
-/* One of @range, which leaves no trace. */
+/* Expect it to fail for all of @range, and to leave nothing in flight. */
 static void hk_expect_refused(struct kunit *test, struct hmm_range *range)
 {
 	hk_expect_eagain(test, range->start, range->end);
 	hk_expect_idle(test, range);
-	/* Refused or not, the next one is seen. */
+	/* The failed invalidation does not affect the next one. */
 	hk_invalidate(test, range->start, range->start + PAGE_SIZE);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	hk_expect_idle(test, range);
@@ -427,13 +435,13 @@ static void nonblockable_refused_by_a_mirror_is_balanced(struct kunit *test)
 	unsigned long addr = hk_anon(test, 1);
 	struct hmm_range *range = hk_range(test, addr, 1);
 
-	hk->dev->say_nonblock = -EAGAIN;
+	hk->dev->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
-	/* Each of the two is the one that comes first, once. */
-	hk->dev->say_nonblock = 0;
-	other->say_nonblock = -EAGAIN;
+	/* Each of the two mirrors fails first once. */
+	hk->dev->ret_nonblock = 0;
+	other->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
-	hk->dev->say_nonblock = -EAGAIN;
+	hk->dev->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
 	hmm_range_unregister(range);
 }
@@ -445,13 +453,15 @@ static void nonblockable_refused_by_an_interval_is_balanced(struct kunit *test)
 	struct hk_foreign *foreign;
 
 	foreign = hk_foreign_interval(test, addr, PAGE_SIZE);
-	foreign->say_nonblock = -EAGAIN;
+	foreign->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
 	KUNIT_EXPECT_GT(test, atomic_read(&foreign->calls), 0);
 	hmm_range_unregister(range);
 }
 
-/* A later subscriber is called earlier: be on both sides of the mirror. */
+/*
+ * Subscribers are called in reverse order, so fail on both sides of the mirror.
+ */
 static void
 nonblockable_refused_by_a_list_neighbour_is_balanced(struct kunit *test)
 {
@@ -461,24 +471,24 @@ nonblockable_refused_by_a_list_neighbour_is_balanced(struct kunit *test)
 	struct hk_foreign *before, *after;
 
 	before = hk_foreign_list(test);
-	before->say_nonblock = -EAGAIN;
+	before->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
-	before->say_nonblock = 0;
+	before->ret_nonblock = 0;
 
 	hmm_range_unregister(range);
 	hmm_mirror_unregister(&hk->dev->mirror);
 	after = hk_foreign_list(test);
 	KUNIT_ASSERT_EQ(test, hk_mirror_register(test, hk->dev), 0);
 	range = hk_range(test, addr, 1);
-	after->say_nonblock = -EAGAIN;
+	after->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
-	before->say_nonblock = -EAGAIN;
-	hk->dev->say_nonblock = -EAGAIN;
+	before->ret_nonblock = -EAGAIN;
+	hk->dev->ret_nonblock = -EAGAIN;
 	hk_expect_refused(test, range);
 	hmm_range_unregister(range);
 }
 
-/* One that is refused while another, that is not, is open. */
+/* One invalidation fails while another one, of the same page, is in flight. */
 static void refused_invalidation_ends_no_other(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -486,7 +496,7 @@ static void refused_invalidation_ends_no_other(struct kunit *test)
 	struct hmm_range *range = hk_range(test, addr, 1);
 	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
 
-	hk->dev->say_nonblock = -EAGAIN;
+	hk->dev->ret_nonblock = -EAGAIN;
 	hk_expect_eagain(test, addr, addr + PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 1);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
@@ -508,8 +518,8 @@ static void hk_reader_fn(void *arg)
 }
 
 /*
- * mm/mmu_notifier.c: an invalidation that begins with the interval tree and
- * then fails in the list has to be ended for the interval tree, too.
+ * mm/mmu_notifier.c: an invalidation that has started in the interval tree and
+ * then fails in the list must be ended in the interval tree.
  */
 static void failed_list_subscriber_ends_the_interval_tree(struct kunit *test)
 {
@@ -524,7 +534,7 @@ static void failed_list_subscriber_ends_the_interval_tree(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, reader);
 	interval = hk_foreign_interval(test, addr, PAGE_SIZE);
 	list = hk_foreign_list(test);
-	list->say_nonblock = -EAGAIN;
+	list->ret_nonblock = -EAGAIN;
 	KUNIT_EXPECT_EQ(test, hk_start_nonblock(test, &update, addr,
 						addr + PAGE_SIZE), -EAGAIN);
 	KUNIT_EXPECT_EQ(test, atomic_read(&interval->calls), 1);
@@ -532,16 +542,16 @@ static void failed_list_subscriber_ends_the_interval_tree(struct kunit *test)
 	thread = hk_run(test, hk_reader_fn, reader);
 	done = hk_thread_done(thread, HK_WAKE_MS);
 	KUNIT_EXPECT_TRUE_MSG(test, done, "mmu_interval_read_begin() hangs");
-	/* Or the reader stays there for ever; the end is what it lacks. */
+	/* Add the missing end, so that the reader does not sleep forever. */
 	if (!done)
 		mmu_notifier_invalidate_range_end(&update);
 }
 
 /*
- * A callback may refuse only what may not block. The core complains once,
- * takes 0 for it, and calls the other mirrors.
+ * Only a non-blockable callback may return an error. The core warns once,
+ * treats the error as 0, and calls the other mirrors.
  */
-static void nonsense_of_a_mirror_is_contained(struct kunit *test)
+static void bad_return_of_a_mirror_is_contained(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	struct hk_mirror *other = hk_mirror(test);
@@ -549,37 +559,42 @@ static void nonsense_of_a_mirror_is_contained(struct kunit *test)
 	struct hmm_range *range = hk_range(test, addr, 1);
 	struct hk_inval *inval;
 
-	hk->dev->say = -EIO;
+	hk->dev->ret = -EIO;
 	hk_expect_warn("in blockable context");
 	inval = hk_start(test, addr, addr + PAGE_SIZE);
 	hk_expect_end("in blockable context");
-	/* The mirror registered later may be the one that is called first. */
+	/* The mirror that is registered later may be called first. */
 	KUNIT_EXPECT_EQ(test, atomic_read(&other->calls), 1);
-	other->say = -EIO;
-	hk->dev->say = 0;
+	other->ret = -EIO;
+	hk->dev->ret = 0;
 	hk_invalidate(test, addr, addr + PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, atomic_read(&other->calls), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 2);
-	other->say = -EAGAIN;
+	other->ret = -EAGAIN;
 	hk_invalidate(test, addr, addr + PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 3);
-	/* It counts as 0: the first is in flight until its end. */
+	/*
+	 * The error counts as 0: the invalidation is in flight until its end.
+	 */
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
 	hk_end(inval);
-	other->say = 0;
-	/* What may not block is refused, whatever the mirror calls it. */
-	hk->dev->say_nonblock = -EIO;
+	other->ret = 0;
+	/*
+	 * A non-blockable invalidation fails with -EAGAIN whatever the error
+	 * was.
+	 */
+	hk->dev->ret_nonblock = -EIO;
 	hk_expect_refused(test, range);
-	hk->dev->say_nonblock = 1;
+	hk->dev->ret_nonblock = 1;
 	hk_expect_refused(test, range);
 	hmm_range_unregister(range);
 }
 
 /*
- * A list subscriber that returns an error where it may not: the core must not
- * end for it what goes on, or a range is idle under an open invalidation.
+ * A list subscriber returns an error though it may block. The core must not end
+ * the invalidation for that, or the range is idle while it is in flight.
  */
-static void nonsense_of_a_neighbour_keeps_the_range_busy(struct kunit *test)
+static void bad_return_of_a_neighbour_keeps_the_range_busy(struct kunit *test)
 {
 	struct hk_foreign *foreign = hk_foreign_list(test);
 	unsigned long addr = hk_anon(test, 1);
@@ -587,11 +602,11 @@ static void nonsense_of_a_neighbour_keeps_the_range_busy(struct kunit *test)
 	struct hk_inval *inval;
 
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
-	foreign->say = -EIO;
+	foreign->ret = -EIO;
 	hk_expect_warn("mm/mmu_notifier.c");
 	inval = hk_start(test, addr, addr + PAGE_SIZE);
 	hk_expect_end("mm/mmu_notifier.c");
-	foreign->say = 0;
+	foreign->ret = 0;
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), 1);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
@@ -601,7 +616,7 @@ static void nonsense_of_a_neighbour_keeps_the_range_busy(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Some end in the order they came, some the other way, some in between. */
+/* End in the order of the starts, in reverse, or in a mixed order. */
 static void hk_end_some(struct hk_inval **inval, int n, int how)
 {
 	int i;
@@ -614,8 +629,8 @@ static void hk_end_some(struct hk_inval **inval, int n, int how)
 }
 
 /*
- * @n in flight at once, one page each, the first and the last of which touch
- * the range. Idle it may be only if neither is in flight.
+ * @n invalidations in flight, one page each. The first and the last overlap a
+ * range, which may be idle only if its invalidation has ended.
  */
 static void hk_expect_no_miss(struct kunit *test, int n, int how)
 {
@@ -633,7 +648,7 @@ static void hk_expect_no_miss(struct kunit *test, int n, int how)
 	KUNIT_EXPECT_EQ(test, hk_fault(test, last, 0), -EBUSY);
 	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(first, 0));
 	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(last, 0));
-	/* All but the two; what did not fit may be one of the others. */
+	/* End all but these two; either may be the one that overflowed. */
 	hk_end_some(inval + 1, n - 2, how);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, first, 0), -EBUSY);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, last, 0), -EBUSY);
@@ -658,7 +673,7 @@ static void more_in_flight_than_the_table_holds_misses_none(struct kunit *test)
 	}
 }
 
-/* With the table full the next one is counted only, and so is its end. */
+/* When the table is full, further invalidations are only counted. */
 static void overflow_ends_in_any_order(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 2);
@@ -669,11 +684,11 @@ static void overflow_ends_in_any_order(struct kunit *test)
 
 	for (i = 0; i < HMM_INFLIGHT_MAX; i++)
 		table[i] = hk_start(test, far, far + PAGE_SIZE);
-	/* As many as the contract tells apart: nothing is in the way. */
+	/* The table holds this many, so the range is still undisturbed. */
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
 	over = hk_start(test, addr, far);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
-	/* There is room again, but what is open stays open. */
+	/* A free slot does not end the invalidation that overflowed. */
 	hk_end(table[5]);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
 	table[5] = hk_start(test, far, far + PAGE_SIZE);
@@ -695,7 +710,7 @@ nonblockable_refused_beyond_the_table_is_balanced(struct kunit *test)
 	struct hk_inval *table[HMM_INFLIGHT_MAX];
 	int i;
 
-	hk->dev->say_nonblock = -EAGAIN;
+	hk->dev->ret_nonblock = -EAGAIN;
 	for (i = 0; i < HMM_INFLIGHT_MAX; i++)
 		table[i] = hk_start(test, far, far + PAGE_SIZE);
 	hk_expect_eagain(test, addr, far);
@@ -712,7 +727,7 @@ struct hk_churn {
 	bool stop;
 };
 
-/* Invalidations that come through the rmap, as reclaim's and migration's. */
+/* Invalidate through the rmap, as reclaim and migration do. */
 static void hk_churn_fn(void *arg)
 {
 	struct hk_churn *churn = arg;
@@ -742,7 +757,7 @@ static struct hk_churn *hk_churn_start(struct kunit *test, unsigned long addr)
 
 	KUNIT_ASSERT_NOT_NULL(test, churn);
 	churn->folio = hk_folio(test, addr);
-	/* While it is unmapped nobody else may hold it. */
+	/* No other reference to the folio may exist while it is unmapped. */
 	folio_get(churn->folio);
 	return churn;
 }
@@ -771,7 +786,7 @@ static void mirrors_come_and_go_under_invalidations(struct kunit *test)
 	for (i = 0; i < HK_CHURN_ROUNDS && !stuck; i++) {
 		hmm_mirror_unregister(&hk->dev->mirror);
 		failed += hk_mirror_register(test, hk->dev) != 0;
-		/* What a start leaves behind without its end is in this one */
+		/* A start without an end would make this range wait. */
 		range = hk_range(test, addr, 1);
 		stuck += !hmm_range_wait_until_valid(range, HK_LONG_MS);
 		hmm_range_unregister(range);
@@ -788,7 +803,7 @@ static void mirrors_come_and_go_under_invalidations(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Ranges, faults and waits in the same storm: a fault may lose every time. */
+/* Ranges, faults and waits with the same load: each fault may collide. */
 static void ranges_come_and_go_under_invalidations(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 1);
@@ -825,8 +840,8 @@ struct hk_discard {
 };
 
 /*
- * Each round takes the page, and the next fault brings another. As a thread of
- * the process, since madvise() has other locks for its own memory.
+ * Each round zaps the page, and the next fault maps a new one. Attach to the
+ * mm: for its own memory madvise() takes other locks.
  */
 static void hk_discard_fn(void *arg)
 {
@@ -843,8 +858,8 @@ static void hk_discard_fn(void *arg)
 }
 
 /*
- * What P1 says, with nothing forced: under the driver's lock, in which the
- * invalidation waits for its turn, a valid entry is what the CPU has.
+ * P1 without a forced interleaving: under the driver's lock, for which the
+ * invalidation waits, a valid entry is what the CPU has mapped.
  */
 static void valid_entry_is_what_the_cpu_has(struct kunit *test)
 {
@@ -857,7 +872,7 @@ static void valid_entry_is_what_the_cpu_has(struct kunit *test)
 	int valid = 0, stale = 0, odd = 0;
 
 	hk_request(range, HK_V | HK_W);
-	/* On a busy machine it takes longer until both have happened */
+	/* Both take longer to happen on a busy machine. */
 	while ((valid < 500 || !stale) && time_before(jiffies, until)) {
 		long ret = hk_fault(test, range, 0);
 
@@ -881,7 +896,7 @@ static void valid_entry_is_what_the_cpu_has(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* An invalidation that comes, and is over, while a page table is being read. */
+/* An invalidation that starts and ends while a page table is being read. */
 struct hk_during {
 	struct kunit *test;
 	unsigned long start;
@@ -894,7 +909,7 @@ static void hk_during_walk(void *arg)
 	struct hk_during *during = arg;
 	struct mmu_notifier_range update;
 
-	/* The walk has the page table, so nothing here may sleep */
+	/* The walk has the page table mapped, so nothing here may sleep. */
 	if (during->calls++)
 		return;
 	during->err = hk_start_nonblock(during->test, &update, during->start,
@@ -908,10 +923,10 @@ static long hk_fault_during(struct kunit *test, struct hmm_range *range,
 	struct hk_during during = { .test = test, .start = start };
 	long ret;
 
-	hf->look_arg = &during;
-	hf->look = hk_during_walk;
+	hf->walk_arg = &during;
+	hf->walk_hook = hk_during_walk;
 	ret = hk_fault(test, range, HMM_FAULT_SNAPSHOT);
-	hf->look = NULL;
+	hf->walk_hook = NULL;
 	KUNIT_EXPECT_EQ(test, during.calls, 1);
 	KUNIT_EXPECT_EQ(test, during.err, 0);
 	KUNIT_EXPECT_EQ(test, hk_valid(test, range), ret > 0);
@@ -919,9 +934,9 @@ static long hk_fault_during(struct kunit *test, struct hmm_range *range,
 }
 
 /*
- * The walk has read the entry before the middle one and not the one after it.
- * Neither may be trusted: the CPU may be about to change what was read, and
- * what will be read may be from before the end.
+ * The walk has read the entry before the middle one, but not the one after it.
+ * Neither may be used: the CPU may be about to change the former, and the
+ * latter may be read before the CPU has changed it.
  */
 static void invalidation_during_the_walk_collides(struct kunit *test)
 {
@@ -941,7 +956,7 @@ static void invalidation_during_the_walk_collides(struct kunit *test)
 	KUNIT_EXPECT_EQ(test,
 			hk_fault_during(test, range, hf, middle + PAGE_SIZE),
 			-EBUSY);
-	/* Beside the range it does not matter. */
+	/* An invalidation beside the range does not collide. */
 	KUNIT_EXPECT_EQ(test, hk_fault_during(test, range, hf,
 					      middle + 2 * PAGE_SIZE), 3);
 	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_SPECIAL);
@@ -950,7 +965,10 @@ static void invalidation_during_the_walk_collides(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* What has collided goes on to its end for nothing: the next table is not read. */
+/*
+ * After a collision the rest of the walk is useless: it must stop at the next
+ * page table.
+ */
 static void collided_walk_stops_at_the_next_page_table(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 1);
@@ -968,7 +986,7 @@ static void collided_walk_stops_at_the_next_page_table(struct kunit *test)
 	range = hk_range(test, pages[0], len >> PAGE_SHIFT);
 	for (i = 0; i < 2; i++)
 		old[i] = hk_set_pte(test, pages[i], special);
-	/* hk_fault_during() expects that one special entry is read. */
+	/* hk_fault_during() expects that only one special entry is read. */
 	KUNIT_EXPECT_EQ(test, hk_fault_during(test, range, hf, pages[0]),
 			-EBUSY);
 	for (i = 0; i < 2; i++)
@@ -976,7 +994,7 @@ static void collided_walk_stops_at_the_next_page_table(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* All has been read and is about to be believed: once. */
+/* Invalidate once, after everything was read, before it becomes valid. */
 static int hk_settle_late(struct hmm *hmm, struct hmm_range *range)
 {
 	struct kunit *test = kunit_get_current_test();
@@ -986,7 +1004,7 @@ static int hk_settle_late(struct hmm *hmm, struct hmm_range *range)
 	return hmm_cursor_settle(hmm, range);
 }
 
-/* One page is told without a walk; what is asked comes back all the same. */
+/* A single page takes the fast path; its request is kept as well. */
 static void invalidation_after_the_walk_collides(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 2), npages;
@@ -1010,7 +1028,10 @@ static void invalidation_after_the_walk_collides(struct kunit *test)
 	}
 }
 
-/* The last user goes when all has been read; told apart from a mere collision. */
+/*
+ * Drop the last user of the mm after everything was read. This must not be
+ * reported as a collision.
+ */
 static int hk_settle_without_users(struct hmm *hmm, struct hmm_range *range)
 {
 	struct kunit *test = kunit_get_current_test();
@@ -1028,7 +1049,9 @@ static void hk_expect_gone(struct kunit *test, struct hmm_range *range)
 	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_ERROR);
 }
 
-/* Without users, though all of its memory is there still: before and during. */
+/*
+ * The mm has no users before or during the fault, but its memory still exists.
+ */
 static void page_of_an_mm_without_users_is_efault(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -1049,8 +1072,8 @@ static void page_of_an_mm_without_users_is_efault(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A range that goes takes its waiters with it. */
-static void waiter_wakes_when_its_range_goes(struct kunit *test)
+/* Unregistering a range wakes its waiters. */
+static void waiter_wakes_when_its_range_is_unregistered(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 1);
 	struct hmm_range *range = hk_range(test, addr, 1);
@@ -1064,7 +1087,7 @@ static void waiter_wakes_when_its_range_goes(struct kunit *test)
 	hk_end(inval);
 }
 
-static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
+static void range_of_a_dead_mm_is_never_valid(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	unsigned long addr = hk_anon(test, 1);
@@ -1079,7 +1102,7 @@ static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
 			-EFAULT);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
-	/* The mirror has been released, yet it is there for the range. */
+	/* The mirror has been released, but stays registered for the range. */
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->releases), 1);
 	hmm_range_unregister(range);
 	hmm_mirror_unregister(&hk->dev->mirror);
@@ -1088,8 +1111,8 @@ static void range_of_a_dead_mm_is_good_for_nothing(struct kunit *test)
 
 /* ------------------------------------------------------------- tracepoints */
 
-/* What the tracepoints told of @mm, in how many events. */
-struct hk_told {
+/* Events of the tracepoints for @mm. */
+struct hk_trace {
 	struct mm_struct *mm;
 	struct mmu_notifier_range update;
 	unsigned long hit;
@@ -1100,102 +1123,102 @@ struct hk_told {
 	int ret;
 };
 
-static void hk_told_start(void *data, const struct mmu_notifier_range *update)
+static void hk_trace_start(void *data, const struct mmu_notifier_range *update)
 {
-	struct hk_told *told = data;
+	struct hk_trace *trace = data;
 
-	if (update->mm != told->mm)
+	if (update->mm != trace->mm)
 		return;
-	told->update = *update;
-	told->starts++;
+	trace->update = *update;
+	trace->starts++;
 }
 
-static void hk_told_end(void *data, const struct mmu_notifier_range *update)
+static void hk_trace_end(void *data, const struct mmu_notifier_range *update)
 {
-	struct hk_told *told = data;
+	struct hk_trace *trace = data;
 
-	told->ends += update->mm == told->mm;
+	trace->ends += update->mm == trace->mm;
 }
 
-static void hk_told_hit(void *data, const struct mm_struct *mm,
+static void hk_trace_hit(void *data, const struct mm_struct *mm,
 			const struct hmm_range *range)
 {
-	struct hk_told *told = data;
+	struct hk_trace *trace = data;
 
-	if (mm != told->mm)
+	if (mm != trace->mm)
 		return;
-	told->hit = range->start;
-	told->hits++;
+	trace->hit = range->start;
+	trace->hits++;
 }
 
-static void hk_told_fault(void *data, const struct mm_struct *mm,
+static void hk_trace_fault(void *data, const struct mm_struct *mm,
 			  const struct hmm_range *range, unsigned int flags,
 			  int ret)
 {
-	struct hk_told *told = data;
+	struct hk_trace *trace = data;
 
-	if (mm != told->mm)
+	if (mm != trace->mm)
 		return;
-	told->ret = ret;
-	told->faults++;
+	trace->ret = ret;
+	trace->faults++;
 }
 
-static void hk_told_off(void *told)
+static void hk_trace_off(void *trace)
 {
-	unregister_trace_hmm_invalidate_start(hk_told_start, told);
-	unregister_trace_hmm_invalidate_end(hk_told_end, told);
-	unregister_trace_hmm_range_hit(hk_told_hit, told);
-	unregister_trace_hmm_range_fault(hk_told_fault, told);
+	unregister_trace_hmm_invalidate_start(hk_trace_start, trace);
+	unregister_trace_hmm_invalidate_end(hk_trace_end, trace);
+	unregister_trace_hmm_range_hit(hk_trace_hit, trace);
+	unregister_trace_hmm_range_fault(hk_trace_fault, trace);
 	tracepoint_synchronize_unregister();
 }
 
-static void hk_told_on(struct kunit *test, struct hk_told *told)
+static void hk_trace_on(struct kunit *test, struct hk_trace *trace)
 {
 	int ret;
 
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		kunit_skip(test, "no tracepoints in this kernel");
-	ret = register_trace_hmm_invalidate_start(hk_told_start, told);
-	ret = ret ?: register_trace_hmm_invalidate_end(hk_told_end, told);
-	ret = ret ?: register_trace_hmm_range_hit(hk_told_hit, told);
-	ret = ret ?: register_trace_hmm_range_fault(hk_told_fault, told);
+	ret = register_trace_hmm_invalidate_start(hk_trace_start, trace);
+	ret = ret ?: register_trace_hmm_invalidate_end(hk_trace_end, trace);
+	ret = ret ?: register_trace_hmm_range_hit(hk_trace_hit, trace);
+	ret = ret ?: register_trace_hmm_range_fault(hk_trace_fault, trace);
 	KUNIT_ASSERT_EQ(test, ret, 0);
-	ret = kunit_add_action_or_reset(test, hk_told_off, told);
+	ret = kunit_add_action_or_reset(test, hk_trace_off, trace);
 	KUNIT_ASSERT_EQ(test, ret, 0);
 }
 
-static void tracepoints_tell_why_a_fault_is_made_again(struct kunit *test)
+static void tracepoints_show_why_a_fault_is_retried(struct kunit *test)
 {
 	struct hk *hk = test->priv;
-	struct hk_told *told = kunit_kzalloc(test, sizeof(*told), GFP_KERNEL);
+	struct hk_trace *trace = kunit_kzalloc(test, sizeof(*trace), GFP_KERNEL);
 	unsigned long addr = hk_anon(test, 8);
 	struct hmm_range *range, *other;
 	struct hk_inval *inval;
 
-	KUNIT_ASSERT_NOT_NULL(test, told);
-	told->mm = hk->mm;
-	hk_told_on(test, told);
+	KUNIT_ASSERT_NOT_NULL(test, trace);
+	trace->mm = hk->mm;
+	hk_trace_on(test, trace);
 	hk_write(test, addr, 8);
 	range = hk_range(test, addr, 1);
 	other = hk_range(test, addr + 4 * PAGE_SIZE, 1);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, other, 0), 1);
-	KUNIT_EXPECT_EQ(test, told->faults, 2);
-	KUNIT_EXPECT_EQ(test, told->ret, 0);
+	KUNIT_EXPECT_EQ(test, trace->faults, 2);
+	KUNIT_EXPECT_EQ(test, trace->ret, 0);
 
 	inval = hk_start(test, addr, addr + 2 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, told->starts, 1);
-	KUNIT_EXPECT_EQ(test, told->update.start, addr);
-	KUNIT_EXPECT_EQ(test, told->update.end, addr + 2 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, told->update.event, MMU_NOTIFY_CLEAR);
-	KUNIT_EXPECT_EQ(test, told->hits, 1);
-	KUNIT_EXPECT_EQ(test, told->hit, addr);
+	KUNIT_EXPECT_EQ(test, trace->starts, 1);
+	KUNIT_EXPECT_EQ(test, trace->update.start, addr);
+	KUNIT_EXPECT_EQ(test, trace->update.end, addr + 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, trace->update.event, MMU_NOTIFY_CLEAR);
+	KUNIT_EXPECT_EQ(test, trace->hits, 1);
+	KUNIT_EXPECT_EQ(test, trace->hit, addr);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
-	KUNIT_EXPECT_EQ(test, told->ret, -EBUSY);
-	KUNIT_EXPECT_EQ(test, told->ends, 0);
+	KUNIT_EXPECT_EQ(test, trace->ret, -EBUSY);
+	KUNIT_EXPECT_EQ(test, trace->ends, 0);
 	hk_end(inval);
-	KUNIT_EXPECT_EQ(test, told->ends, 1);
-	KUNIT_EXPECT_EQ(test, told->faults, 3);
+	KUNIT_EXPECT_EQ(test, trace->ends, 1);
+	KUNIT_EXPECT_EQ(test, trace->faults, 3);
 	hmm_range_unregister(other);
 	hmm_range_unregister(range);
 }
@@ -1211,7 +1234,7 @@ static struct hmm_range **hk_many_ranges(struct kunit *test, unsigned long addr)
 
 	ranges = kunit_kcalloc(test, HK_MANY, sizeof(*ranges), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, ranges);
-	/* One page each; every tenth covers its neighbours as well. */
+	/* One page each; every tenth range also covers both neighbours. */
 	for (i = 0; i < HK_MANY; i++) {
 		bool wide = i % 10 == 5;
 
@@ -1309,8 +1332,8 @@ static void range_is_marked_before_the_mirror_is_called(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Also for an invalidation of the driver's own making, whoever its owner. */
-static void range_is_marked_whoever_the_owner_is(struct kunit *test)
+/* The range is marked for an invalidation of its own driver as well. */
+static void range_is_marked_for_any_owner(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	unsigned long addr = hk_anon(test, 1);
@@ -1356,8 +1379,8 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(nonblockable_refused_by_a_list_neighbour_is_balanced),
 	KUNIT_CASE(refused_invalidation_ends_no_other),
 	KUNIT_CASE(failed_list_subscriber_ends_the_interval_tree),
-	KUNIT_CASE(nonsense_of_a_mirror_is_contained),
-	KUNIT_CASE(nonsense_of_a_neighbour_keeps_the_range_busy),
+	KUNIT_CASE(bad_return_of_a_mirror_is_contained),
+	KUNIT_CASE(bad_return_of_a_neighbour_keeps_the_range_busy),
 	KUNIT_CASE(more_in_flight_than_the_table_holds_misses_none),
 	KUNIT_CASE(overflow_ends_in_any_order),
 	KUNIT_CASE(nonblockable_refused_beyond_the_table_is_balanced),
@@ -1368,13 +1391,13 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(collided_walk_stops_at_the_next_page_table),
 	KUNIT_CASE(invalidation_after_the_walk_collides),
 	KUNIT_CASE(page_of_an_mm_without_users_is_efault),
-	KUNIT_CASE(waiter_wakes_when_its_range_goes),
-	KUNIT_CASE(range_of_a_dead_mm_is_good_for_nothing),
-	KUNIT_CASE(tracepoints_tell_why_a_fault_is_made_again),
+	KUNIT_CASE(waiter_wakes_when_its_range_is_unregistered),
+	KUNIT_CASE(range_of_a_dead_mm_is_never_valid),
+	KUNIT_CASE(tracepoints_show_why_a_fault_is_retried),
 	KUNIT_CASE(invalidation_touches_only_what_it_overlaps),
 	KUNIT_CASE(ranges_of_the_same_addresses_are_all_marked),
 	KUNIT_CASE(range_is_marked_before_the_mirror_is_called),
-	KUNIT_CASE(range_is_marked_whoever_the_owner_is),
+	KUNIT_CASE(range_is_marked_for_any_owner),
 	{}
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: mirrors and ranges that are unregistered, and
- * address spaces that exit, while others use them.
+ * KUnit tests of HMM mirrors: mirrors and ranges are unregistered, and address
+ * spaces exit, while they are in use.
  */
 #include <kunit/test.h>
 #include <kunit/test-bug.h>
@@ -79,8 +79,8 @@ static struct hk_blocker *hk_blocker(struct kunit *test)
 }
 
 /*
- * The callback is forced to outlast the start of the unregistration. The mirror
- * after it on the list is still called, and a registration does not wait.
+ * The callback outlasts the start of the unregistration. The next mirror on the
+ * list is still called, and a registration does not wait.
  */
 static void unregister_waits_for_the_callback(struct kunit *test)
 {
@@ -108,8 +108,8 @@ static void unregister_waits_for_the_callback(struct kunit *test)
 }
 
 /*
- * The OOM reaper's invalidation: neither a mirror that is being unregistered
- * nor one that is being registered makes it fail.
+ * The OOM reaper's invalidation must not fail because of a mirror that is being
+ * registered or unregistered.
  */
 static void unregister_under_way_fails_no_nonblockable(struct kunit *test)
 {
@@ -137,7 +137,9 @@ static void unregister_under_way_fails_no_nonblockable(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister, HK_LONG_MS));
 }
 
-/* Between the waiter's wake-up by its mirror and the range's own end. */
+/*
+ * Unregistering the mirror wakes the waiter, before its range is unregistered.
+ */
 static void waiter_wakes_with_its_mirror_alone(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -155,7 +157,7 @@ static void waiter_wakes_with_its_mirror_alone(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, other->mirror.hmm);
 }
 
-/* A driver that registers a range while its mirror goes: no range is left. */
+/* A range must not be registered while its mirror is being unregistered. */
 static void range_of_a_leaving_mirror_is_einval(struct kunit *test)
 {
 	struct hk_blocker *blocker = hk_blocker(test);
@@ -176,7 +178,7 @@ static void range_of_a_leaving_mirror_is_einval(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister, HK_LONG_MS));
 }
 
-/* Without users the mm is gone, also before its release. */
+/* An mm without users is gone, even before its release. */
 static void mm_without_users_is_gone(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -209,7 +211,7 @@ static int hk_settle_after_release(struct hmm *hmm, struct hmm_range *range)
 	return ret;
 }
 
-/* The mm is released between the last entry read and its validity. */
+/* The mm is released after the last entry was read, before it becomes valid. */
 static void release_before_the_end_of_a_fault_is_seen(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 2), npages;
@@ -227,7 +229,7 @@ static void release_before_the_end_of_a_fault_is_seen(struct kunit *test)
 	}
 }
 
-/* More ranges than are marked in one go, and all of them stay registered. */
+/* More ranges than are marked at once; all of them stay registered. */
 static void release_marks_every_range(struct kunit *test)
 {
 	const int n = 3000;
@@ -252,7 +254,7 @@ static void release_marks_every_range(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, valid, 0);
 }
 
-/* An encoding that was fine before does not make another one fine. */
+/* A valid encoding must not make the next one pass the check. */
 static void encoding_is_checked_after_another(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -280,7 +282,7 @@ static void encoding_is_checked_after_another(struct kunit *test)
 	}
 }
 
-/* The fields that a driver does not set may hold anything. */
+/* Fields that a driver does not set may hold garbage. */
 static void mirror_may_hold_garbage_before_it_is_registered(struct kunit *test)
 {
 	const struct hk_encoding zero = {};
@@ -292,7 +294,10 @@ static void mirror_may_hold_garbage_before_it_is_registered(struct kunit *test)
 	dev->mirror.ops = ops;
 	dev->mirror.dev_private_owner = NULL;
 	KUNIT_ASSERT_EQ(test, hk_mirror_register(test, dev), 0);
-	/* Arrays that nobody filled are no encoding, the first time either. */
+	/*
+	 * Arrays of zeros are not an encoding, not even in the first
+	 * registration.
+	 */
 	hk_encode(range, &zero);
 	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &dev->mirror), -EINVAL);
 	hk_encode(range, &hk_plain);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: the memory of a test, its page tables, a file whose
- * page faults do as the test says, and a forked child.
+ * KUnit tests of HMM mirrors: the memory of a test, its page tables, a file
+ * whose page faults do as the test sets, and a forked child.
  */
 #include <kunit/test.h>
 #include <kunit/resource.h>
@@ -41,7 +41,7 @@ unsigned long hk_anon(struct kunit *test, unsigned long npages)
 		      MAP_PRIVATE);
 }
 
-/* Put another mapping over a part of one, shared if it is of a file. */
+/* Replace a part of a mapping; by a shared mapping if there is a @file. */
 void hk_remap(struct kunit *test, unsigned long addr, unsigned long npages,
 	      struct file *file, unsigned long prot)
 {
@@ -53,7 +53,7 @@ void hk_remap(struct kunit *test, unsigned long addr, unsigned long npages,
 			addr);
 }
 
-/* @nr huge pages' worth of aligned memory that may be huge; not touched. */
+/* Map @nr aligned huge pages' worth of memory with MADV_HUGEPAGE, untouched. */
 unsigned long hk_huge(struct kunit *test, unsigned long nr)
 {
 	struct hk *hk = test->priv;
@@ -125,7 +125,7 @@ void hk_read(struct kunit *test, unsigned long addr, unsigned long npages)
 	KUNIT_ASSERT_EQ(test, i, npages);
 }
 
-/* The level above PTEs, where huge mappings of both kinds are. */
+/* The level above PTEs, which holds huge mappings of both kinds. */
 pmd_t *hk_pmd(struct mm_struct *mm, unsigned long addr)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
@@ -143,7 +143,7 @@ pmd_t *hk_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pud, addr);
 }
 
-/* What the CPU has at @addr, whatever it may do with it; -1 if nothing. */
+/* The pfn that the CPU has mapped at @addr, with any access; -1 if none. */
 unsigned long hk_pfn(struct kunit *test, unsigned long addr)
 {
 	struct hk *hk = test->priv;
@@ -167,8 +167,8 @@ struct folio *hk_folio(struct kunit *test, unsigned long addr)
 }
 
 /*
- * Put @pte in the page table by hand, return what was there. Whoever does so
- * puts the old one back before the mm goes, or its counters are wrong.
+ * Set a page table entry by hand and return the old one. The caller has to
+ * restore the old one before the mm exits, to keep the mm's counters right.
  */
 pte_t hk_set_pte(struct kunit *test, unsigned long addr, pte_t pte)
 {
@@ -179,7 +179,7 @@ pte_t hk_set_pte(struct kunit *test, unsigned long addr, pte_t pte)
 	mmap_read_lock(hk->mm);
 	ptep = get_locked_pte(hk->mm, addr, &ptl);
 	KUNIT_EXPECT_NOT_NULL(test, ptep);
-	/* Not pte_clear(): PAGE_TABLE_CHECK would not hear of it. */
+	/* PAGE_TABLE_CHECK does not track pte_clear(). */
 	old = ptep_get_and_clear(hk->mm, addr, ptep);
 	if (!pte_none(pte))
 		set_pte_at(hk->mm, addr, ptep, pte);
@@ -189,7 +189,7 @@ pte_t hk_set_pte(struct kunit *test, unsigned long addr, pte_t pte)
 	return old;
 }
 
-/* What a memory failure puts in place of @page. */
+/* The entry that a memory failure puts in place of @page. */
 pte_t hk_poison_pte(struct page *page)
 {
 	swp_entry_t entry;
@@ -248,14 +248,14 @@ static vm_fault_t hk_file_fault(struct vm_fault *vmf)
 	return VM_FAULT_SIGBUS;
 }
 
-/* Called by vm_normal_page(), and so from the middle of a walk. */
+/* Called by vm_normal_page(), that is during a walk. */
 static struct page *hk_file_special_page(struct vm_area_struct *vma,
 					 unsigned long addr)
 {
 	struct hk_file *hf = vma->vm_private_data;
 
-	if (hf->look)
-		hf->look(hf->look_arg);
+	if (hf->walk_hook)
+		hf->walk_hook(hf->walk_arg);
 	return NULL;
 }
 
@@ -317,9 +317,9 @@ static void hk_child_end(void *arg)
 }
 
 /*
- * A true fork: the thread's address space is copied, its pages are shared
- * copy-on-write. The child stays in the kernel; kernel threads ignore
- * SIGCHLD, so that it needs no wait().
+ * Fork the thread: its address space is copied and its pages are shared
+ * copy-on-write. The child stays in the kernel. It needs no wait(), as kernel
+ * threads ignore SIGCHLD.
  */
 struct hk_child *hk_fork(struct kunit *test)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: who may register what.
+ * KUnit tests of HMM mirrors: registration of mirrors and ranges, entries.
  *
  * This suite runs first: a WARN_ONCE that it provokes is not repeated later.
  */
@@ -119,7 +119,7 @@ static void mirror_is_released_once_at_mm_exit(struct kunit *test)
 	hk_mm_exit(hk);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->releases), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&other->releases), 1);
-	/* It stays registered until the driver says otherwise. */
+	/* The mirror stays registered until the driver unregisters it. */
 	KUNIT_EXPECT_NOT_NULL(test, hk->dev->mirror.hmm);
 	hmm_mirror_unregister(&hk->dev->mirror);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->releases), 1);
@@ -137,7 +137,7 @@ static void mirror_without_release_is_synced_at_mm_exit(struct kunit *test)
 	KUNIT_EXPECT_GE(test, dev->end, TASK_SIZE);
 }
 
-/* Both @start and @end are in bytes from an address that is mapped. */
+/* @start and @end are byte offsets from an address that is mapped. */
 static void hk_expect_bad_range(struct kunit *test, unsigned long start,
 				unsigned long end)
 {
@@ -153,7 +153,9 @@ static void hk_expect_bad_range(struct kunit *test, unsigned long start,
 	KUNIT_EXPECT_FALSE(test, hmm_range_valid(range));
 }
 
-/* The core looks for a signal when it takes all locks of the first mirror. */
+/*
+ * The notifier core checks for signals when the first mirror takes all locks.
+ */
 static void mirror_register_with_a_signal_is_eintr(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -237,10 +239,10 @@ static void range_with_colliding_encoding_is_einval(struct kunit *test)
 		  HK_SHIFT },
 		{ { HK_V, HK_W, BIT_ULL(HK_SHIFT + 3) }, { 0x10, 0, 0x20 },
 		  HK_SHIFT },
-		/* NONE is told from nothing */
+		/* NONE equals ERROR, or SPECIAL */
 		{ { HK_V, HK_W, HK_P }, { 0, 0, 0x20 }, HK_SHIFT },
 		{ { HK_V, HK_W, HK_P }, { 0x10, 0x20, 0x20 }, HK_SHIFT },
-		/* each value in turn might be an entry of a page */
+		/* each value in turn could be the entry of a page */
 		{ { HK_V, HK_W, HK_P }, { 0x5001, 0, 0x20 }, HK_SHIFT },
 		{ { HK_V, HK_W, HK_P }, { 0x10, HK_V, 0x20 }, HK_SHIFT },
 		{ { HK_V, HK_W, HK_P }, { 0x10, 0, 0x7003 }, HK_SHIFT },
@@ -265,12 +267,12 @@ static void range_with_a_v54_drivers_encoding_is_fine(struct kunit *test)
 		{ { 1, 2, 4 }, { -1ULL, 0, -2ULL }, 3 },
 		/* dmirror */
 		{ { 1, 2, 4 }, { 0x10, 0, 0x20 }, PAGE_SHIFT },
-		/* a device that reads, without memory of its own */
+		/* a read-only device without memory of its own */
 		{ { 1, 0, 0 }, { -1ULL, 0, -1ULL }, 1 },
-		/* the two of this file */
+		/* the two encodings of these tests */
 		hk_plain,
 		hk_odd,
-		/* flags right next to the pfn, below and above */
+		/* flags adjacent to the pfn, below and above */
 		{ { BIT_ULL(HK_SHIFT - 1), BIT_ULL(HK_FIELD_TOP + 1), 0 },
 		  { 1, 0, 2 },
 		  HK_SHIFT },
@@ -330,7 +332,7 @@ static void range_comes_and_goes_under_an_interrupts_lock(struct kunit *test)
 	hmm_range_valid(range);
 	if (!ret)
 		hmm_range_unregister(range);
-	/* Whoever turned them on did not put back what was. */
+	/* Interrupts must not have been enabled in between. */
 	KUNIT_EXPECT_TRUE(test, irqs_disabled());
 	spin_unlock_irqrestore(&hk->dev->lock, flags);
 	KUNIT_EXPECT_EQ(test, ret, 0);
@@ -361,7 +363,7 @@ static void range_unregistered_twice_is_a_warning(struct kunit *test)
 	hk_expect_warn("hmm_range_unregister");
 	hmm_range_unregister(range);
 	hk_expect_end("hmm_range_unregister");
-	/* Once in the log, harmless always. */
+	/* Only the first one is logged; none has an effect. */
 	hmm_range_unregister(range);
 	KUNIT_EXPECT_EQ(test, hmm_range_register(failed, &hk->dev->mirror),
 			-EINVAL);
@@ -370,7 +372,7 @@ static void range_unregistered_twice_is_a_warning(struct kunit *test)
 	hmm_range_unregister(good);
 }
 
-/* A range whose mirror is gone is no good, but may be unregistered, once. */
+/* A range whose mirror was unregistered is invalid, but can be unregistered. */
 static void hk_expect_orphan(struct kunit *test, struct hmm_range *range)
 {
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
@@ -395,21 +397,19 @@ static void mirror_gone_before_its_range_is_a_warning(struct kunit *test)
 	hmm_mirror_unregister(&hk->dev->mirror);
 	hk_expect_end("mirror unregistered before its ranges");
 	hk_expect_orphan(test, orphan);
-	/* The other mirror's has not noticed. */
+	/* The range of the other mirror is not affected. */
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
 	hk_expect_idle(test, range);
-	/* Now the last one, and with it what the mm had of HMM. */
+	/* Unregister the last mirror: HMM unsubscribes from the mm. */
 	hmm_mirror_unregister(&other->mirror);
 	mmu_notifier_synchronize();
 	hk_expect_orphan(test, range);
 }
 
-/*
- * The warning of the test before is not repeated in these two.
- */
+/* The following tests trigger the same WARN_ONCE as the one above. */
 
-/* The mirror goes under a sleeping waiter, then the range, then struct hmm. */
-static void waiter_wakes_when_its_mirror_goes(struct kunit *test)
+/* The mirror of a sleeping waiter is unregistered, then its range. */
+static void waiter_wakes_when_its_mirror_is_unregistered(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	unsigned long addr = hk_anon(test, 1);
@@ -426,8 +426,8 @@ static void waiter_wakes_when_its_mirror_goes(struct kunit *test)
 }
 
 /*
- * After the last mirror nothing keeps the mm for a range that is left over. Not
- * to depend on KASAN for the answer, there is no mm to read.
+ * Once the last mirror is gone, a leftover range no longer keeps the mm. Clear
+ * the pointer, so that a read of the mm fails without KASAN too.
  */
 static void wait_without_a_mirror_reads_no_mm(struct kunit *test)
 {
@@ -457,7 +457,7 @@ static void hk_expect_round_trip(struct kunit *test,
 	KUNIT_EXPECT_EQ(test, entry,
 			((u64)pfn << encoding->shift) |
 				encoding->flags[HMM_PFN_VALID]);
-	/* Whatever else the entry says. */
+	/* Other flags do not affect the pfn. */
 	entry |= encoding->flags[HMM_PFN_WRITE];
 	entry |= encoding->flags[HMM_PFN_DEVICE_PRIVATE];
 	KUNIT_EXPECT_EQ(test, hmm_device_entry_to_pfn(range, entry), pfn);
@@ -516,7 +516,7 @@ static struct kunit_case hk_register_cases[] = {
 	KUNIT_CASE(unregistered_range_is_refused),
 	KUNIT_CASE(range_unregistered_twice_is_a_warning),
 	KUNIT_CASE(mirror_gone_before_its_range_is_a_warning),
-	KUNIT_CASE(waiter_wakes_when_its_mirror_goes),
+	KUNIT_CASE(waiter_wakes_when_its_mirror_is_unregistered),
 	KUNIT_CASE(wait_without_a_mirror_reads_no_mm),
 	KUNIT_CASE(entry_has_the_pfn_it_was_made_of),
 	KUNIT_CASE(entry_without_pfn_has_no_page),

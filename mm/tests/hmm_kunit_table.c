@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: the result table, a test or more for each row. The
- * left column, not requested, is hk_look(), the right one hk_ask().
+ * KUnit tests of HMM mirrors: the result table, with at least one test per row.
+ * The left column, not requested, is hk_snapshot(); the right column is
+ * hk_request_page().
  *
- * Rows, or columns of them, that cannot be made here, and why:
+ * Not tested here:
  *  - DAX: needs a persistent memory device;
  *  - device coherent memory: needs physical memory set aside at boot;
- *  - swap entry, requested: there is no swap device before user space makes
- *    one; not requested it is tested, with an entry made by hand;
- *  - memory that userfaultfd serves: needs its file descriptor; the errors of
+ *  - a swap entry, requested: there is no swap device before user space adds
+ *    one. Not requested, it is tested with an entry set by hand;
+ *  - memory served by userfaultfd: needs its file descriptor. The errors of
  *    such memory are tested in hmm_kunit_fault.c;
  *  - guard markers: 6.12 has none;
- *  - huge pages of a PUD: QEMU's CPU has them, but nobody reserves any.
+ *  - huge pages of a PUD: QEMU's CPU supports them, but none are reserved.
  */
 #include <kunit/test.h>
 #include <linux/hmm.h>
@@ -30,7 +31,7 @@
 
 #define HK_RW	(PROT_READ | PROT_WRITE)
 
-/* The entry of an address where the CPU has a page. */
+/* The entry for an address at which the CPU has mapped a page. */
 static u64 hk_present(struct kunit *test, unsigned long addr, u64 flags)
 {
 	unsigned long pfn = hk_pfn(test, addr);
@@ -39,23 +40,25 @@ static u64 hk_present(struct kunit *test, unsigned long addr, u64 flags)
 	return hk_entry(pfn, flags);
 }
 
-/* Asked for @request, @addr is what the CPU then has, with @flags. */
+/* Expect @request to return the page that the CPU then has, with @flags. */
 static void hk_expect_present(struct kunit *test, unsigned long addr,
 			      u64 request, u64 flags)
 {
 	u64 entry = 0;
 
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, request, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, request, &entry), 1);
 	KUNIT_EXPECT_EQ(test, entry, hk_present(test, addr, flags));
 }
 
-/* No way to read or write @addr. */
+/* Expect that @addr can be neither read nor written. */
 static void hk_expect_refusal(struct kunit *test, unsigned long addr)
 {
 	u64 entry;
 
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), -EFAULT);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), -EFAULT);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry),
+			-EFAULT);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			-EFAULT);
 }
 
 /* -------------------------------------------------------------- none, 4 KiB */
@@ -65,7 +68,7 @@ static void none_without_page_table(struct kunit *test)
 	unsigned long addr = hk_huge(test, 2);
 
 	hk_remap(test, addr, HPAGE_PMD_NR, NULL, HK_RW);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), -1UL);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
 }
@@ -75,7 +78,7 @@ static void none_beside_a_page(struct kunit *test)
 	unsigned long addr = hk_anon(test, 3);
 
 	hk_write(test, addr, 1);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_NONE);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr + PAGE_SIZE), -1UL);
 	hk_expect_present(test, addr + PAGE_SIZE, HK_V, HK_V);
 	hk_expect_present(test, addr + 2 * PAGE_SIZE, HK_V | HK_W, HK_V | HK_W);
@@ -86,7 +89,7 @@ static void present_page(struct kunit *test)
 	unsigned long addr = hk_anon(test, 1);
 
 	hk_write(test, addr, 1);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr),
 			hk_present(test, addr, HK_V | HK_W));
 	hk_expect_present(test, addr, HK_V, HK_V | HK_W);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
@@ -101,7 +104,7 @@ static void present_page_that_may_not_be_written_yet(struct kunit *test)
 	hk_write(test, addr, 1);
 	child = hk_fork(test);
 	pfn = hk_pfn(test, addr);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), hk_entry(pfn, HK_V));
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), hk_entry(pfn, HK_V));
 	hk_expect_present(test, addr, HK_V, HK_V);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), pfn);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
@@ -118,12 +121,13 @@ static void present_page_of_a_read_only_mapping(struct kunit *test)
 	u64 entry;
 
 	hk_write(test, shared, 1);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	hk_expect_present(test, addr, HK_V, HK_V);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), hk_pfn(test, shared));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr),
 			hk_present(test, addr, HK_V));
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), -EPERM);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			-EPERM);
 }
 
 static void page_of_a_shared_mapping(struct kunit *test)
@@ -131,12 +135,12 @@ static void page_of_a_shared_mapping(struct kunit *test)
 	unsigned long addr =
 		hk_map(test, NULL, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
 
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr),
 			hk_present(test, addr, HK_V | HK_W));
 	hk_write(test, addr + PAGE_SIZE, 1);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE),
 			hk_present(test, addr + PAGE_SIZE, HK_V | HK_W));
 }
 
@@ -146,10 +150,10 @@ static void zero_page(struct kunit *test)
 	u64 zero = hk_entry(page_to_pfn(ZERO_PAGE(addr)), HK_V);
 	u64 entry;
 
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, entry, zero);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), zero);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), zero);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, entry, zero);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
 	KUNIT_EXPECT_NE(test, hk_pfn(test, addr), page_to_pfn(ZERO_PAGE(addr)));
@@ -164,12 +168,12 @@ static void huge_page(struct kunit *test)
 	struct hmm_range *range = hk_range(test, addr, HPAGE_PMD_NR);
 	unsigned long pfn, flags = HK_V | HK_W;
 
-	/* Asking for one page of it makes all of it. */
+	/* A request for one page populates the whole huge page. */
 	hk_expect_present(test, addr + 5 * PAGE_SIZE, HK_V | HK_W, flags);
 	KUNIT_ASSERT_TRUE(test, pmd_trans_huge(*hk_pmd(hk->mm, addr)));
 	pfn = hk_pfn(test, addr);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), hk_entry(pfn, flags));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PMD_SIZE - PAGE_SIZE),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), hk_entry(pfn, flags));
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PMD_SIZE - PAGE_SIZE),
 			hk_entry(pfn + HPAGE_PMD_NR - 1, flags));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT),
 			HPAGE_PMD_NR);
@@ -196,7 +200,7 @@ static void part_of_two_huge_pages(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A huge page in memory that is mapped in small pages. */
+/* A huge page that is mapped by small pages. */
 static void huge_page_that_was_split(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -230,8 +234,8 @@ static void huge_zero_page(struct kunit *test)
 	hk_expect_present(test, page, HK_V, HK_V);
 	KUNIT_ASSERT_TRUE(test, is_huge_zero_pmd(*hk_pmd(hk->mm, addr)));
 	pfn = hk_pfn(test, addr);
-	KUNIT_EXPECT_EQ(test, hk_look(test, page), hk_entry(pfn + 9, HK_V));
-	KUNIT_EXPECT_EQ(test, hk_ask(test, page, HK_V, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, page), hk_entry(pfn + 9, HK_V));
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, page, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, entry, hk_entry(pfn + 9, HK_V));
 	hk_expect_present(test, page, HK_V | HK_W, HK_V | HK_W);
 }
@@ -244,13 +248,13 @@ static void hugetlb_page(struct kunit *test)
 	unsigned long page = addr + PMD_SIZE + 9 * PAGE_SIZE;
 	struct hmm_range *range = hk_range(test, page, 10);
 
-	KUNIT_EXPECT_EQ(test, hk_look(test, page), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, page), HK_NONE);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, page), -1UL);
 	hk_expect_present(test, page, HK_V | HK_W, HK_V | HK_W);
-	KUNIT_EXPECT_EQ(test, hk_look(test, page),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, page),
 			hk_present(test, page, HK_V | HK_W));
-	/* None beside it, in the same page table. */
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	/* An empty entry next to it, in the same page table. */
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 10);
 	hk_expect_run(test, range, 0, 10, hk_pfn(test, page), HK_V | HK_W);
 	hmm_range_unregister(range);
@@ -264,9 +268,10 @@ static void hugetlb_page_of_a_read_only_mapping(struct kunit *test)
 	u64 entry;
 
 	hk_expect_present(test, addr, HK_V, HK_V);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr),
 			hk_present(test, addr, HK_V));
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), -EPERM);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			-EPERM);
 }
 
 /* --------------------------------------------------------- migration entries */
@@ -290,8 +295,8 @@ static bool hk_folio_awaited(void *folio)
 }
 
 /*
- * @addr is under migration: nothing if nobody asks, and who asks waits for
- * the migration's end; then there is what there was.
+ * The page at @addr is under migration. It is NONE if not requested; a request
+ * waits for the end of the migration and returns the same page.
  */
 static void hk_expect_migration(struct kunit *test, unsigned long addr)
 {
@@ -309,7 +314,7 @@ static void hk_expect_migration(struct kunit *test, unsigned long addr)
 	folio_lock(folio);
 	try_to_migrate(folio, 0);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), -1UL);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	hk_request(range, HK_V | HK_W);
 	thread = hk_run(test, hk_faulter_fn, faulter);
 	KUNIT_EXPECT_TRUE(test, hk_poll(hk_folio_awaited, folio));
@@ -358,11 +363,11 @@ static void swapped_out_page(struct kunit *test)
 	hk_write(test, addr, 1);
 	hk_set_pte(test, addr + PAGE_SIZE,
 		   swp_entry_to_pte(swp_entry(0, 12345)));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_NONE);
 	hk_set_pte(test, addr + PAGE_SIZE, __pte(0));
 }
 
-/* The way NUMA balancing marks pages whose next use it wants to see. */
+/* The entry that NUMA balancing sets to detect the next access. */
 static void protnone_page(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 1);
@@ -371,12 +376,12 @@ static void protnone_page(struct kunit *test)
 	hk_write(test, addr, 1);
 	old = hk_set_pte(test, addr, __pte(0));
 	hk_set_pte(test, addr, pte_modify(old, PAGE_NONE));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
-	/* The same by reading, where it may have moved, but is not lost. */
+	/* The same with a read request. */
 	old = hk_set_pte(test, addr, __pte(0));
 	hk_set_pte(test, addr, pte_modify(old, PAGE_NONE));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	hk_expect_present(test, addr, HK_V, HK_V | HK_W);
 }
 
@@ -395,7 +400,7 @@ static void protnone_huge_page(struct kunit *test)
 	spin_unlock(ptl);
 	flush_tlb_mm(hk->mm);
 	KUNIT_EXPECT_TRUE(test, pmd_protnone(*pmd));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_NONE);
 	hk_expect_present(test, addr + PAGE_SIZE, HK_V | HK_W, HK_V | HK_W);
 }
 
@@ -417,8 +422,8 @@ static void device_exclusive_page(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	unlock_page(page);
 	put_page(page);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
-	/* Nobody who did not ask took it away. */
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
+	/* The snapshots did not end the exclusive access. */
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), -1UL);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), pfn);
@@ -430,7 +435,7 @@ static void userfaultfd_write_protect_marker(struct kunit *test)
 		hk_map(test, NULL, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
 
 	hk_set_pte(test, addr, make_pte_marker(PTE_MARKER_UFFD_WP));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
 }
 
@@ -439,9 +444,9 @@ static void poison_marker(struct kunit *test)
 	unsigned long addr = hk_anon(test, 1);
 
 	hk_set_pte(test, addr, make_pte_marker(PTE_MARKER_POISONED));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_ERROR);
 	hk_expect_refusal(test, addr);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_ERROR);
 	hk_set_pte(test, addr, __pte(0));
 }
 
@@ -454,7 +459,9 @@ static void hugetlb_poison_marker(struct kunit *test)
 	unsigned long marked = addr + PMD_SIZE;
 	pte_t *ptep;
 
-	/* For the page table; in the worst case it is at the end of one. */
+	/*
+	 * The PMD of @marked could be in a page table that does not exist yet.
+	 */
 	hk_write(test, addr, 1);
 	hk_write(test, marked, 1);
 	KUNIT_ASSERT_EQ(test,
@@ -463,7 +470,7 @@ static void hugetlb_poison_marker(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, ptep);
 	set_huge_pte_at(hk->mm, marked, ptep,
 			make_pte_marker(PTE_MARKER_POISONED), PMD_SIZE);
-	KUNIT_EXPECT_EQ(test, hk_look(test, marked + PAGE_SIZE), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, marked + PAGE_SIZE), HK_ERROR);
 	hk_expect_refusal(test, marked + PAGE_SIZE);
 	huge_pte_clear(hk->mm, marked, ptep, PMD_SIZE);
 }
@@ -474,7 +481,7 @@ static void poisoned_page(struct kunit *test)
 	struct page *page = hk_alloc_page(test);
 
 	hk_set_pte(test, addr, hk_poison_pte(page));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_ERROR);
 	hk_expect_refusal(test, addr);
 	hk_set_pte(test, addr, __pte(0));
 }
@@ -489,7 +496,7 @@ static void special_pte(struct kunit *test)
 	hf->vm_flags = VM_MIXEDMAP;
 	addr = hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
 	hk_set_pte(test, addr, pte_mkspecial(pfn_pte(pfn, PAGE_SHARED)));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_SPECIAL);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_SPECIAL);
 	hk_expect_refusal(test, addr);
 	hk_set_pte(test, addr, __pte(0));
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 0);
@@ -502,14 +509,16 @@ static void pfn_mapping(struct kunit *test)
 
 	hf->vm_flags = VM_PFNMAP;
 	addr = hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
-	/* sparse would not have a vm_fault_t compared as a number */
+	/*
+	 * Compare here, as sparse rejects a vm_fault_t as an integer argument.
+	 */
 	KUNIT_ASSERT_TRUE(test, vmf_insert_pfn(hf->vma, addr,
 					       page_to_pfn(hf->pages[0])) ==
 					VM_FAULT_NOPAGE);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_SPECIAL);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_SPECIAL);
 	hk_expect_refusal(test, addr);
-	/* Not mapped yet, but of what it is there is no doubt. */
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_SPECIAL);
+	/* Not mapped yet, but everything in such a VMA is special. */
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_SPECIAL);
 	hk_expect_refusal(test, addr + PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 0);
 }
@@ -522,7 +531,7 @@ static void io_mapping(struct kunit *test)
 	hf->vm_flags = VM_IO;
 	addr = hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
 	hk_read(test, addr, 1);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_SPECIAL);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_SPECIAL);
 	hk_expect_refusal(test, addr);
 }
 
@@ -534,10 +543,10 @@ static void mixed_mapping_of_pages(struct kunit *test)
 	hf->vm_flags = VM_MIXEDMAP;
 	addr = hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
 	KUNIT_ASSERT_EQ(test, vm_insert_page(hf->vma, addr, hf->pages[0]), 0);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr),
 			hk_entry(page_to_pfn(hf->pages[0]), HK_V | HK_W));
 	hk_expect_present(test, addr, HK_V | HK_W, HK_V | HK_W);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_NONE);
 	hk_expect_present(test, addr + PAGE_SIZE, HK_V | HK_W, HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr + PAGE_SIZE),
 			page_to_pfn(hf->pages[1]));
@@ -548,11 +557,11 @@ static void mapping_without_read_permission(struct kunit *test)
 	unsigned long addr =
 		hk_map(test, NULL, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE);
 
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_ERROR);
 	hk_expect_refusal(test, addr);
-	/* What may be written only cannot be read by a device either. */
+	/* A device cannot read memory that is write-only. */
 	hk_remap(test, addr, 1, NULL, PROT_WRITE);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_ERROR);
 	hk_expect_refusal(test, addr);
 }
 
@@ -562,9 +571,9 @@ static void no_mapping(struct kunit *test)
 
 	hk_write(test, addr, 3);
 	KUNIT_ASSERT_EQ(test, vm_munmap(addr + PAGE_SIZE, PAGE_SIZE), 0);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_ERROR);
 	hk_expect_refusal(test, addr + PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, hk_look(test, TASK_SIZE - 2 * PAGE_SIZE),
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, TASK_SIZE - 2 * PAGE_SIZE),
 			HK_ERROR);
 	hk_expect_refusal(test, TASK_SIZE - 2 * PAGE_SIZE);
 }
@@ -581,12 +590,13 @@ static void device_private_page_of_ones_own(struct kunit *test)
 	hk->dev->mirror.dev_private_owner = hk;
 	hk_write(test, addr, 1);
 	there = hk_entry(hk_to_device(test, mem, addr), HK_V | HK_W | HK_P);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), there);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), there);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, entry, there);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			1);
 	KUNIT_EXPECT_EQ(test, entry, there);
-	/* Who asks for PRIVATE wants it back, in the one call. */
+	/* A request with PRIVATE migrates it back, in the same call. */
 	hk_expect_present(test, addr, HK_V | HK_P, HK_V | HK_W);
 }
 
@@ -600,18 +610,19 @@ static void device_private_page_that_may_not_be_written(struct kunit *test)
 
 	hk->dev->mirror.dev_private_owner = hk;
 	hk_write(test, addr, 1);
-	/* It moves for the child as well, and neither may write it. */
+	/* The page also moves for the child, and is write-protected in both. */
 	child = hk_fork(test);
 	there = hk_entry(hk_to_device(test, mem, addr), HK_V | HK_P);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), there);
-	/* It stays there, and the driver looks at WRITE. */
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), there);
+	/* It is not migrated; the driver has to check WRITE. */
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			1);
 	KUNIT_EXPECT_EQ(test, entry, there);
 	hk_expect_present(test, addr, HK_V | HK_W | HK_P, HK_V | HK_W);
 	hk_reap(test, child);
 }
 
-/* As PAGEMAP_SCAN does it: a bit of its own, in an entry that stays writable. */
+/* As PAGEMAP_SCAN does: a separate bit, in an entry that stays writable. */
 static void device_private_page_that_userfaultfd_protects(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -627,14 +638,15 @@ static void device_private_page_that_userfaultfd_protects(struct kunit *test)
 	there = hk_entry(hk_to_device(test, mem, addr), HK_V | HK_P);
 	old = hk_set_pte(test, addr, __pte(0));
 	hk_set_pte(test, addr, pte_swp_mkuffd_wp(old));
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), there);
-	KUNIT_EXPECT_EQ(test, hk_ask(test, addr, HK_V | HK_W, &entry), 1);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), there);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			1);
 	KUNIT_EXPECT_EQ(test, entry, there);
 	hk_set_pte(test, addr, old);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), there | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), there | HK_W);
 }
 
-/* Such an entry looks like any other, and a driver would take it for memory. */
+/* Without the flag, such an entry would look like ordinary memory. */
 static void device_private_page_without_a_flag_is_nobodys(struct kunit *test)
 {
 	const struct hk_encoding encoding = {
@@ -666,20 +678,20 @@ static void device_private_page_of_another(struct kunit *test)
 	struct hk_devmem *mem = hk_devmem(test, hk);
 	unsigned long addr = hk_anon(test, 2);
 
-	/* A driver without device memory owns nobody's. */
+	/* The owner NULL matches no memory. */
 	hk->dev->mirror.dev_private_owner = NULL;
 	hk_write(test, addr, 2);
 	hk_to_device(test, mem, addr);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), HK_NONE);
 	KUNIT_EXPECT_EQ(test, hk_pfn(test, addr), -1UL);
 	hk_expect_present(test, addr, HK_V, HK_V | HK_W);
 	hk->dev->mirror.dev_private_owner = test;
 	hk_to_device(test, mem, addr + PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, hk_look(test, addr + PAGE_SIZE), HK_NONE);
+	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr + PAGE_SIZE), HK_NONE);
 	hk_expect_present(test, addr + PAGE_SIZE, HK_V | HK_W, HK_V | HK_W);
 }
 
-/* Each copy back to RAM invalidates the range that asks for it. */
+/* Each copy back to RAM invalidates the faulting range. */
 static void device_private_pages_come_back_in_one_call(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -699,7 +711,7 @@ static void device_private_pages_come_back_in_one_call(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A driver may bring home more than it is asked for, also what has been read. */
+/* A driver may migrate more pages than requested, also pages already read. */
 static void device_private_pages_come_back_with_others(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -713,7 +725,10 @@ static void device_private_pages_come_back_with_others(struct kunit *test)
 	hk_write(test, addr, 64);
 	for (i = 0; i < 64; i++)
 		hk_to_device(test, mem, addr + i * PAGE_SIZE);
-	/* One page is asked for; those before it have been read by then. */
+	/*
+	 * Only this page is requested; the pages before it have been read by
+	 * then.
+	 */
 	hk_request_each(range);
 	range->pfns[40] = HK_V | HK_P;
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 64);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm.c: its walk beside two others of the same memory, a
- * plain slow one and that of the interval API, and the orders it reports.
+ * KUnit tests of HMM mirrors: the walk compared with two other walks of the
+ * same memory, a slow and simple one and the one of the interval API, and the
+ * orders it reports.
  *
- * hmm.h and hmm-interval.h are in this one file, which is a test as well.
+ * That hmm.h and hmm-interval.h can both be included here is part of the test.
  */
 #include <kunit/test.h>
 #include <linux/hmm.h>
@@ -58,7 +59,7 @@ static u64 hk_slow_pmd(pmd_t pmd, unsigned long addr)
 	return hk_entry(pfn, HK_V | (pmd_write(pmd) ? HK_W : 0));
 }
 
-/* One address, from the top, by the table in hmm.rst. */
+/* Look one address up from the top level, by the table in hmm.rst. */
 static u64 hk_slow(struct mm_struct *mm, unsigned long addr, u8 *order)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
@@ -85,13 +86,13 @@ static u64 hk_slow(struct mm_struct *mm, unsigned long addr, u8 *order)
 #define HK_ARENA_PAGES	(HK_ARENA_PMDS * HPAGE_PMD_NR)
 
 /**
- * struct hk_arena - a piece of address space with a bit of everything
+ * struct hk_arena - address space with every kind of mapping
  * @base: its start, aligned to a huge page
- * @byhand: pages of the first and of the sixth PMD whose entry the test put
- *	there itself, and has to take away again
- * @saved: what was there before
+ * @byhand: pages of the first and of the sixth PMD whose entries the test has
+ *	set itself and must restore
+ * @saved: the entries before that
  * @poisoned: a page for hwpoison entries
- * @rnd: what is tried next
+ * @rnd: random state
  */
 struct hk_arena {
 	unsigned long base;
@@ -106,7 +107,7 @@ static unsigned long hk_arena_pmd(struct hk_arena *arena, int n)
 	return arena->base + n * PMD_SIZE;
 }
 
-/* PMD 4: mappings that end and begin in one page table. */
+/* PMD 4: several mappings that start and end in one page table. */
 static void hk_arena_holes(struct kunit *test, unsigned long addr)
 {
 	hk_remap(test, addr, HPAGE_PMD_NR, NULL, HK_RW);
@@ -121,7 +122,7 @@ static void hk_arena_holes(struct kunit *test, unsigned long addr)
 	hk_write(test, addr + 400 * PAGE_SIZE, 112);
 }
 
-/* PMD 6: a device's mappings, pages and special ones, PMD 7: only pfns. */
+/* PMD 6: mappings of a device, pages and special entries. PMD 7: only pfns. */
 static void hk_arena_device(struct kunit *test, unsigned long addr)
 {
 	struct hk_file *mixed = hk_file(test, HK_FILE_PAGE, 16);
@@ -154,7 +155,9 @@ static struct hk_arena *hk_arena(struct kunit *test)
 	prandom_seed_state(&arena->rnd, 0x686d6d);
 	arena->poisoned = hk_alloc_page(test);
 	arena->base = hk_huge(test, HK_ARENA_PMDS);
-	/* 0: small pages. 1: huge. 2: the huge zero page. 3: huge, then split. */
+	/*
+	 * 0: small pages. 1: huge. 2: the huge zero page. 3: huge, then split.
+	 */
 	hk_remap(test, arena->base, HPAGE_PMD_NR, NULL, HK_RW);
 	hk_write(test, hk_arena_pmd(arena, 1), 1);
 	hk_read(test, hk_arena_pmd(arena, 2), 1);
@@ -165,7 +168,7 @@ static struct hk_arena *hk_arena(struct kunit *test)
 				   PAGE_SIZE, MADV_DONTNEED),
 			0);
 	hk_arena_holes(test, hk_arena_pmd(arena, 4));
-	/* 5: shared memory. 8: a huge page of hugetlb's. 9: none yet. */
+	/* 5: shared memory. 8: a hugetlb page. 9: not populated. */
 	hk_remap(test, hk_arena_pmd(arena, 5), HPAGE_PMD_NR,
 		 hk_shmem_file(test, PMD_SIZE), HK_RW);
 	hk_arena_device(test, hk_arena_pmd(arena, 6));
@@ -203,7 +206,7 @@ static pte_t hk_arena_pte(struct hk_arena *arena, int kind)
 	}
 }
 
-/* Make something else of one small page. */
+/* Change the entry of one small page. */
 static void hk_arena_change(struct kunit *test, struct hk_arena *arena)
 {
 	unsigned long i = prandom_u32_state(&arena->rnd) % (2 * HPAGE_PMD_NR);
@@ -256,13 +259,13 @@ static void hk_arena_compare(struct kunit *test, struct hmm_range *range,
 			break;
 	}
 	KUNIT_EXPECT_EQ_MSG(test, i, npages,
-			    "%lx: %llx order %u, the slow walk says %llx, %u",
+			    "%lx: %llx order %u, the slow walk: %llx, %u",
 			    range->start + i * PAGE_SIZE,
 			    i < npages ? range->pfns[i] : 0,
 			    i < npages ? orders[i] : 0, want, order);
 }
 
-/* An encoding with an order in each entry, and bits that stay. */
+/* An encoding with an order in each entry, and bits that a walk keeps. */
 #define HK_STICKY	(BIT_ULL(60) | BIT_ULL(58))
 static const struct hmm_encoding hk_interval_like = {
 	.valid		= BIT_ULL(63),
@@ -285,7 +288,7 @@ static u64 hk_recode(u64 entry, u8 order)
 	       (entry & HK_W ? enc->write : 0);
 }
 
-/* Walks @range once more, without a mirror, over @out with random bits. */
+/* Walk @range again, without a mirror, into @out with random bits. */
 static void hk_arena_walk(struct kunit *test, struct hk_arena *arena,
 			  struct hmm_range *range, u64 *out)
 {
@@ -323,11 +326,11 @@ static void hk_arena_walk(struct kunit *test, struct hk_arena *arena,
 
 #define HK_ROUNDS	500
 
-static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
+static void random_snapshots_match_a_slow_walk(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	struct hk_arena *arena = hk_arena(test);
-	/* A page more at both ends, where nothing or something else is. */
+	/* One more page at either end, in another mapping or in none. */
 	unsigned long first = arena->base - PAGE_SIZE;
 	struct hmm_range *range =
 		hk_range_alloc(test, first, HK_ARENA_PAGES + 2);
@@ -364,34 +367,34 @@ static void snapshot_of_anything_is_what_a_slow_walk_says(struct kunit *test)
 	hk_arena_end(test, arena);
 }
 
-/* What fails in random places is found again by the same seed. */
-static void random_requests_get_what_a_slow_walk_says(struct kunit *test)
+/* The seed is fixed, so that a failure can be reproduced. */
+static void random_requests_match_a_slow_walk(struct kunit *test)
 {
 	unsigned long n = 2 * HPAGE_PMD_NR, i;
 	unsigned long addr = hk_huge(test, 2);
 	struct hmm_range *range = hk_range(test, addr, n);
 	u8 *orders = kunit_kzalloc(test, n, GFP_KERNEL);
-	u64 *asked = kunit_kcalloc(test, n, sizeof(*asked), GFP_KERNEL);
+	u64 *requested = kunit_kcalloc(test, n, sizeof(*requested), GFP_KERNEL);
 	struct rnd_state rnd;
 	int round, wrong = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, orders);
-	KUNIT_ASSERT_NOT_NULL(test, asked);
+	KUNIT_ASSERT_NOT_NULL(test, requested);
 	prandom_seed_state(&rnd, 20);
 	hk_remap(test, addr, n / 2, NULL, HK_RW);
 	hk_request_each(range);
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < n; i++) {
-			asked[i] = prandom_u32_state(&rnd) % 64 ? 0 : HK_V;
-			if (asked[i] && round & 1)
-				asked[i] |= HK_W;
-			range->pfns[i] = asked[i];
+			requested[i] = prandom_u32_state(&rnd) % 64 ? 0 : HK_V;
+			if (requested[i] && round & 1)
+				requested[i] |= HK_W;
+			range->pfns[i] = requested[i];
 		}
 		KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, 0, orders),
 				n);
 		hk_arena_compare(test, range, orders);
 		for (i = 0; i < n; i++)
-			wrong += (range->pfns[i] & asked[i]) != asked[i];
+			wrong += (range->pfns[i] & requested[i]) != requested[i];
 	}
 	KUNIT_EXPECT_EQ(test, wrong, 0);
 	hmm_range_unregister(range);
@@ -402,7 +405,7 @@ static void random_requests_get_what_a_slow_walk_says(struct kunit *test)
 #define HK_RUN_ROUNDS	10000
 #define HK_RUN_PAGES	48
 
-/* What a run of entries is; all but the first few are not plain. */
+/* The kinds of runs; those from %HK_RUN_NONE on are not plain entries. */
 enum hk_run_kind {
 	HK_RUN_NEXT,
 	HK_RUN_SHUFFLED,
@@ -422,13 +425,13 @@ enum hk_run_kind {
 };
 
 /**
- * struct hk_runs - a page table with entries that no memory stands behind
+ * struct hk_runs - a page table whose entries map no real memory
  * @base: its first address
  * @poisoned: a page for hwpoison entries
- * @rnd: what is tried next
+ * @rnd: random state
  *
- * Entries are written past all that keeps count of pages, and are gone before
- * anything else looks at them.
+ * The entries bypass all accounting of pages, and are cleared before anything
+ * else uses the page table.
  */
 struct hk_runs {
 	unsigned long base;
@@ -445,7 +448,7 @@ static void hk_run_set(struct kunit *test, struct hk_runs *runs, int i,
 	set_pte(pte_offset_kernel(hk_pmd(hk->mm, addr), addr), pte);
 }
 
-/* A pfn such that none of the run is the zero page's; some cross max_pfn. */
+/* A pfn whose run never includes the zero page; some runs cross max_pfn. */
 static unsigned long hk_run_pfn(struct hk_runs *runs)
 {
 	unsigned long pfn = prandom_u32_state(&runs->rnd) % max_pfn;
@@ -457,7 +460,7 @@ static unsigned long hk_run_pfn(struct hk_runs *runs)
 	return pfn;
 }
 
-/* Bits in which one plain entry may differ from the next. */
+/* Vary the bits that may differ between neighbouring plain entries. */
 static pte_t hk_run_mix(struct hk_runs *runs, pte_t pte)
 {
 	u32 bits = prandom_u32_state(&runs->rnd);
@@ -522,7 +525,7 @@ static pte_t hk_run_pte(struct hk_runs *runs, enum hk_run_kind kind, int i,
 	}
 }
 
-/* Something else for a few neighbours; the last entry is a real page's. */
+/* Change the entries of a run; the last entry of the table is a real page. */
 static void hk_run_change(struct kunit *test, struct hk_runs *runs)
 {
 	u32 at = prandom_u32_state(&runs->rnd) % (HPAGE_PMD_NR - 1);
@@ -537,8 +540,8 @@ static void hk_run_change(struct kunit *test, struct hk_runs *runs)
 			   hk_run_pte(runs, kind, i, pfn, prot));
 }
 
-/* Requests that are all met, so that nothing will be faulted. */
-static void hk_run_ask(struct kunit *test, struct hk_runs *runs,
+/* Make requests that the entries satisfy, so that nothing is faulted. */
+static void hk_run_request(struct kunit *test, struct hk_runs *runs,
 		       struct hmm_range *range)
 {
 	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
@@ -554,7 +557,7 @@ static void hk_run_ask(struct kunit *test, struct hk_runs *runs,
 	}
 }
 
-/* A single page is told without a walk, where nobody wants its order. */
+/* A page has a fast path that needs no walk, except with @orders. */
 static void hk_run_page(struct kunit *test, struct hmm_range *range,
 			unsigned int flags, u8 *orders)
 {
@@ -579,7 +582,7 @@ static void hk_run_round(struct kunit *test, struct hk_runs *runs,
 	n = from % 8 < 2 ? 1 : min_t(u32, n, HPAGE_PMD_NR - from);
 	range->start = runs->base + from * PAGE_SIZE;
 	range->end = range->start + n * PAGE_SIZE;
-	hk_run_ask(test, runs, range);
+	hk_run_request(test, runs, range);
 	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
 	if (n == 1)
 		hk_run_page(test, range, flags, orders);
@@ -590,7 +593,7 @@ static void hk_run_round(struct kunit *test, struct hk_runs *runs,
 	hmm_range_unregister(range);
 }
 
-/* Special entries are no surprise in such a mapping. */
+/* Allow special entries in the mapping. */
 static void hk_mix(struct kunit *test, unsigned long addr)
 {
 	struct hk *hk = test->priv;
@@ -600,7 +603,7 @@ static void hk_mix(struct kunit *test, unsigned long addr)
 	mmap_write_unlock(hk->mm);
 }
 
-static void runs_of_neighbours_are_what_a_slow_walk_says(struct kunit *test)
+static void runs_of_entries_match_a_slow_walk(struct kunit *test)
 {
 	struct hk_runs *runs = kunit_kzalloc(test, sizeof(*runs), GFP_KERNEL);
 	u8 *orders = kunit_kzalloc(test, HPAGE_PMD_NR, GFP_KERNEL);
@@ -655,7 +658,7 @@ static void order_of_huge_pages_is_a_pmds(struct kunit *test)
 {
 	unsigned long addr = hk_huge(test, 2);
 
-	/* The huge zero page first, then others. */
+	/* The huge zero page first, then other huge pages. */
 	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
 	addr = hk_huge(test, 2);
 	hk_write(test, addr, 1);
@@ -703,7 +706,7 @@ static const struct mmu_interval_notifier_ops hk_interval_ops = {
 	.invalidate = hk_interval_invalidate,
 };
 
-/* One call of the other API; nothing invalidates meanwhile. */
+/* One call of the interval API. Nothing invalidates at the same time. */
 static long hk_interval_fault(struct kunit *test, unsigned long start,
 			      unsigned long end, unsigned long *pfns,
 			      unsigned long request)
@@ -757,7 +760,7 @@ static void hk_expect_agree(struct kunit *test, struct hmm_range *range,
 	for (i = 0; i < npages; i++) {
 		theirs = hk_from_interval(pfns[i]);
 		ours = range->pfns[i];
-		/* It has no word of its own for special memory. */
+		/* The interval API has no special value. */
 		if (ours == HK_SPECIAL)
 			ours = HK_ERROR;
 		if (ours != theirs)
@@ -800,7 +803,10 @@ static void interval_api_gets_the_same_pages(struct kunit *test)
 					  HMM_INTERVAL_PFN_REQ_FAULT),
 			0);
 	hk_expect_agree(test, range, pfns);
-	/* Theirs first, ours after it; and it is seen by our range. */
+	/*
+	 * Fault by the interval API, then by the mirror. The faults of the
+	 * former invalidate the range of the latter.
+	 */
 	KUNIT_EXPECT_EQ(test,
 			hk_interval_fault(test, range->start, range->end, pfns,
 					  HMM_INTERVAL_PFN_REQ_FAULT |
@@ -814,9 +820,9 @@ static void interval_api_gets_the_same_pages(struct kunit *test)
 }
 
 static struct kunit_case hk_walk_cases[] = {
-	KUNIT_CASE_SLOW(snapshot_of_anything_is_what_a_slow_walk_says),
-	KUNIT_CASE_SLOW(runs_of_neighbours_are_what_a_slow_walk_says),
-	KUNIT_CASE(random_requests_get_what_a_slow_walk_says),
+	KUNIT_CASE_SLOW(random_snapshots_match_a_slow_walk),
+	KUNIT_CASE_SLOW(runs_of_entries_match_a_slow_walk),
+	KUNIT_CASE(random_requests_match_a_slow_walk),
 	KUNIT_CASE(order_of_small_pages_is_0),
 	KUNIT_CASE(order_of_huge_pages_is_a_pmds),
 	KUNIT_CASE(order_of_hugetlb_pages_is_theirs),

@@ -25,6 +25,9 @@ FIXTURE_VARIANT_ADD(race, tmpfs) { .kind = KIND_FILE, };
 
 #define RACE_TEST(_name) TEST_F_TIMEOUT(race, _name, SECONDS)
 
+#define test_race_start(_round)						      \
+	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, _round, &self->r))
+
 static int map_elsewhere(struct race *race, uint64_t k)
 {
 	struct rig *r = race->arg;
@@ -43,8 +46,7 @@ RACE_TEST(changes_elsewhere_disturb_nothing)
 	struct race race;
 	uint64_t k;
 
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, map_elsewhere,
-				&self->r));
+	test_race_start(map_elsewhere);
 	for (k = 0; race_lasts(&race, k); k++) {
 		ASSERT_EQ(0, rig_discard(&self->r, self->r.ptr, SIZE));
 		test_sees_zeros(self->r.ptr, NPAGES);
@@ -99,8 +101,7 @@ RACE_TEST(changes_under_the_device)
 	struct race race;
 	uint64_t k;
 
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, change_same,
-				&self->r));
+	test_race_start(change_same);
 	for (k = 0; race_lasts(&race, k); k++) {
 		test_one_of(0, -EFAULT, 0, request(READ, self->r.ptr, NPAGES));
 		test_one_of(0, -EFAULT, -EPERM,
@@ -133,8 +134,7 @@ RACE_TEST(device_never_sees_the_past)
 	struct race race;
 	uint64_t k;
 
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, renew_page,
-				&self->r));
+	test_race_start(renew_page);
 	for (k = 0; race_lasts(&race, k); k++) {
 		uint64_t done = race_rounds(&race);
 		uint64_t seen;
@@ -165,8 +165,7 @@ RACE_TEST(forks_lose_no_write)
 	uint64_t k;
 
 	rig_fill(&self->r);
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, fork_once,
-				&self->r));
+	test_race_start(fork_once);
 	for (k = 0; race_lasts(&race, k); k++) {
 		cpu[1] = k;
 		dev[0] = k;
@@ -194,8 +193,7 @@ RACE_TEST(swapping_loses_no_write)
 	uint64_t k;
 
 	rig_fill(&self->r);
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, page_out,
-				&self->r));
+	test_race_start(page_out);
 	for (k = 0; race_lasts(&race, k); k++) {
 		size_t first = k % (NPAGES - 100);
 		char *addr = self->r.ptr + first * PAGE;
@@ -226,8 +224,7 @@ RACE_TEST(contexts_come_and_go)
 	struct race race;
 	uint64_t k;
 
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, fill_and_page_out,
-				&self->r));
+	test_race_start(fill_and_page_out);
 	for (k = 0; race_lasts(&race, k); k++) {
 		int fd = hmm_open(k & 1);
 
@@ -255,8 +252,7 @@ RACE_TEST(last_context_comes_and_goes)
 	uint64_t k;
 
 	ASSERT_EQ(0, close(self->r.fd));
-	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, fill_and_page_out,
-				&self->r));
+	test_race_start(fill_and_page_out);
 	for (k = 0; race_lasts(&race, k); k++) {
 		self->r.fd = hmm_open(0);
 		ASSERT_LE(0, self->r.fd);
