@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Contexts of the dummy device: who may use one, requests that are wrong, and what
- * becomes of it when processes fork, exit and are killed.
+ * Tests of the contexts of the dummy device: access rights, invalid requests,
+ * and processes that fork, exit or are killed.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -10,15 +10,11 @@
 
 #include "hmm-rig.h"
 
-/*
- * Who may use the device, and how not to ask
- */
-
 RIG_FIXTURE(device, KIND_ANON)
 
 #define DEVICE_TEST(_name) TEST_F_TIMEOUT(device, _name, SECONDS)
 
-/* Every request there is that takes a span. */
+/* All requests that take a span. */
 static const unsigned int span_requests[] = {
 	HMM_DMIRROR_READ, HMM_DMIRROR_WRITE, HMM_DMIRROR_SNAPSHOT,
 	HMM_DMIRROR_MIGRATE_TO_DEV, HMM_DMIRROR_MIGRATE_TO_SYS,
@@ -26,7 +22,7 @@ static const unsigned int span_requests[] = {
 	HMM_DMIRROR_RELEASE, HMM_DMIRROR_COMPUTE,
 };
 
-/* Both kinds of argument, told apart by the request. */
+/* The argument of a request; its number selects the member. */
 union argument {
 	struct hmm_dmirror_cmd		cmd;
 	struct hmm_dmirror_compute	compute;
@@ -138,8 +134,8 @@ DEVICE_TEST(reserved_words_are_zero)
 	EXPECT_EQ(0, stats.device_pages);
 }
 
-/* What goes out is unspecified before the request and untouched by a failure */
-DEVICE_TEST(answers_come_only_with_success)
+/* A failed request does not change the output fields. */
+DEVICE_TEST(outputs_are_set_only_on_success)
 {
 	struct hmm_dmirror_cmd cmd = {
 		.addr = (uintptr_t)self->r.base, .npages = 1,
@@ -158,7 +154,7 @@ DEVICE_TEST(answers_come_only_with_success)
 
 DEVICE_TEST(bad_pointers)
 {
-	/* Reserved without access: neither reads nor writes go there */
+	/* Reserved without access: it can be neither read nor written */
 	void *bad = self->r.base;
 
 	rig_fill(&self->r);
@@ -177,7 +173,7 @@ DEVICE_TEST(bad_pointers)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.data, SIZE));
 }
 
-/* The device's own buffer may be the memory that it works on. */
+/* The buffer of a request may be the memory that the request is for. */
 DEVICE_TEST(buffer_is_the_span)
 {
 	rig_fill(&self->r);
@@ -189,7 +185,7 @@ DEVICE_TEST(buffer_is_the_span)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.data, SIZE));
 }
 
-DEVICE_TEST(node_is_roots)
+DEVICE_TEST(node_belongs_to_root)
 {
 	struct stat node;
 	pid_t pid;
@@ -206,7 +202,7 @@ DEVICE_TEST(node_is_roots)
 	EXPECT_EQ(0, hmm_wait_child(pid));
 }
 
-/* 0 if the device refuses everything to this process. */
+/* Return 0 if the device rejects all requests of this process. */
 static int check_stranger(struct rig *r)
 {
 	struct hmm_dmirror_stats stats;
@@ -261,7 +257,7 @@ DEVICE_TEST(child_may_use_its_own)
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
-/* Runs when the process that opened r->fd is gone; the answer goes to @out. */
+/* Runs after the process that opened r->fd has exited; writes to @out. */
 static void outlive(struct rig *r, int opener, int out)
 {
 	char answer;
@@ -272,7 +268,9 @@ static void outlive(struct rig *r, int opener, int out)
 	_exit(write(out, &answer, 1) != 1);
 }
 
-/* The child of file_outlives_opener: opens, mirrors, leaves the file behind. */
+/*
+ * In the child of file_outlives_opener: open, mirror, and keep the file open.
+ */
 static void open_and_leave(struct rig *r, int answer)
 {
 	int alive[2];
@@ -287,7 +285,7 @@ static void open_and_leave(struct rig *r, int answer)
 		close(alive[1]);
 		outlive(r, alive[0], answer);
 	}
-	/* Exit closes alive[1], but only after the memory is gone */
+	/* Exit closes alive[1] after the address space is gone */
 	_exit(0);
 }
 
@@ -307,11 +305,11 @@ DEVICE_TEST(file_outlives_opener)
 	close(pipes[1]);
 	ASSERT_EQ(1, read(pipes[0], &answer, 1));
 	EXPECT_EQ(0, answer);
-	/* End of file: whoever had the device open has closed it */
+	/* End of file: the last process with the device open has closed it */
 	EXPECT_EQ(0, read(pipes[0], &answer, 1));
 }
 
-/* Two contexts of one process are told of the same changes. */
+/* Two contexts of a process see the same invalidations. */
 DEVICE_TEST(two_contexts_see_the_same)
 {
 	int second = hmm_open(1);
@@ -331,7 +329,7 @@ DEVICE_TEST(two_contexts_see_the_same)
 	EXPECT_EQ(0, stats.mapped);
 	test_sees_zeros(self->r.ptr, NPAGES);
 	EXPECT_EQ(0, close(second));
-	/* The other one is still told */
+	/* The remaining context still sees them */
 	test_read(self->r.ptr, NPAGES);
 	ASSERT_EQ(0, rig_discard(&self->r, self->r.ptr, SIZE));
 	test_stats();
@@ -378,7 +376,7 @@ DEVICE_TEST(many_contexts)
 	}
 }
 
-/* Computes for ever; says so on @out once it has begun. */
+/* Compute forever; write to @out after the first computation. */
 static void compute_loop(const char *ptr, uint64_t npages, int out)
 {
 	struct hmm_dmirror_compute compute;
@@ -401,7 +399,7 @@ DEVICE_TEST(killed_while_device_reads)
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
-/* Longer than anyone would wait for: a signal must end it half way. */
+/* A computation that takes very long; a signal must end it early. */
 DEVICE_TEST(long_compute_can_be_killed)
 {
 	const size_t size = 64UL << 30;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a process sees of HMM when pages are swapped out, split and collapsed.
+ * Tests of the dummy device with pages that are swapped out, split or
+ * collapsed.
  */
 #define _GNU_SOURCE
 #include "hmm-rig.h"
 
-/* Younger than the C library's headers of a stable distribution. */
+/* Missing from the C library's headers of some distributions. */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE		25
 #endif
@@ -23,7 +24,10 @@ FIXTURE_VARIANT_ADD(swap, tmpfs) { .kind = KIND_FILE, };
 
 #define SWAP_TEST(_name) TEST_F_TIMEOUT(swap, _name, SECONDS)
 
-/* Out of memory, by pagemap and mincore(), and in swap, by smaps. */
+/*
+ * pagemap and mincore() show that it is not in memory, smaps that it is in
+ * swap.
+ */
 #define test_swap_out() do {						      \
 	ASSERT_EQ(NPAGES, hmm_swap_out(self->r.ptr, NPAGES));		      \
 	ASSERT_EQ(SIZE / 1024, hmm_smaps(self->r.ptr, "Swap:"));	      \
@@ -66,10 +70,10 @@ SWAP_TEST(swap_out_takes_pages_from_device)
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
-/* What only the device wrote must be as dirty as what the CPU wrote. */
+/* Pages that only the device wrote must be dirty. */
 SWAP_TEST(device_write_survives_swap)
 {
-	/* Mapped by read faults of the CPU, hence clean where writable */
+	/* Mapped by read faults of the CPU: clean, even where writable */
 	for (size_t i = 0; i < SIZE; i += PAGE)
 		ASSERT_EQ(0, cpu_read(self->r.ptr + i));
 	hmm_fill(self->r.buf, SIZE);
@@ -85,11 +89,11 @@ SWAP_TEST(device_write_survives_swap)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.buf, SIZE));
 }
 
-/* Reclaim drops what MADV_FREE has named, unless somebody made it dirty. */
+/* After MADV_FREE, reclaim drops pages unless they are dirty. */
 SWAP_TEST(device_write_survives_madv_free)
 {
 	rig_fill(&self->r);
-	/* Shared memory cannot be freed like that, so it is only written */
+	/* MADV_FREE fails for shared memory, which is only written here */
 	ASSERT_EQ(is_shared(&self->r) ? -1 : 0,
 		  madvise(self->r.ptr, SIZE, MADV_FREE));
 	hmm_fill(self->r.buf, SIZE);
@@ -98,9 +102,7 @@ SWAP_TEST(device_write_survives_madv_free)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.buf, SIZE));
 }
 
-/*
- * Huge pages made and split
- */
+/* Splitting and collapsing of huge pages */
 
 FIXTURE(thp)
 {
@@ -126,7 +128,7 @@ FIXTURE_TEARDOWN(thp)
 
 #define THP_TEST(_name) TEST_F_TIMEOUT(thp, _name, SECONDS)
 
-/* The first huge page is split, the second is as it was. */
+/* The first huge page must be split, and the second one unchanged. */
 #define test_first_is_split() do {					      \
 	test_snapshot(self->r.ptr, NPAGES);				      \
 	for (size_t _i = 0; _i < NPAGES; _i++)				      \
@@ -173,7 +175,7 @@ THP_TEST(discard_splits)
 
 THP_TEST(collapse_is_seen)
 {
-	/* Split by mapping, then all of one access again */
+	/* Split the mapping; then give all pages the same access again */
 	ASSERT_EQ(0, mprotect(self->r.ptr + PAGE, PAGE, PROT_READ));
 	ASSERT_EQ(0, mprotect(self->r.ptr + PAGE, PAGE, FULL_ACCESS));
 	test_read(self->r.ptr, NPAGES);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What a process sees of HMM while a second thread changes its memory.
- */
+/* Tests of the dummy device while a second thread changes the memory. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/wait.h>
@@ -11,10 +9,6 @@
 
 /* How long each race lasts at least. */
 #define RACE_SECONDS		0.4
-
-/*
- * Races: a second thread changes things for as long as the device works
- */
 
 RIG_FIXTURE_KINDS(race)
 
@@ -40,7 +34,7 @@ static int map_elsewhere(struct race *race, uint64_t k)
 	return munmap(ptr, r->size) ? -errno : 0;
 }
 
-/* Invalidations that do not touch what the device wants never delay it. */
+/* Invalidations outside of the range never delay the device. */
 RACE_TEST(changes_elsewhere_disturb_nothing)
 {
 	struct race race;
@@ -117,7 +111,7 @@ RACE_TEST(changes_under_the_device)
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
-/* A new page with the number of the round in it. */
+/* Replace the page and store the number of the round in it. */
 static int renew_page(struct race *race, uint64_t k)
 {
 	struct rig *r = race->arg;
@@ -128,7 +122,7 @@ static int renew_page(struct race *race, uint64_t k)
 	return err;
 }
 
-/* What the device reads is never older than when it was asked. */
+/* The device must not read data older than the start of its request. */
 RACE_TEST(device_never_sees_the_past)
 {
 	struct race race;
@@ -141,7 +135,7 @@ RACE_TEST(device_never_sees_the_past)
 
 		test_read(self->r.ptr, 1);
 		memcpy(&seen, self->r.buf, sizeof(seen));
-		/* 0 is a page of the present round, not written yet */
+		/* 0: the page of the current round, before the store */
 		ASSERT_TRUE(!seen || seen >= done);
 	}
 	ASSERT_EQ(0, race_stop(&race));
@@ -156,7 +150,10 @@ static int fork_once(struct race *race, uint64_t k)
 	return pid < 0 ? -errno : hmm_wait_child(pid);
 }
 
-/* Device and CPU write to pages that fork() has them copy all the time. */
+/*
+ * Device and CPU write to pages that fork() makes copy-on-write again and
+ * again.
+ */
 RACE_TEST(forks_lose_no_write)
 {
 	uint64_t *cpu = (uint64_t *)self->r.ptr;
@@ -201,7 +198,7 @@ RACE_TEST(swapping_loses_no_write)
 		hmm_fill(self->r.buf, 100 * PAGE);
 		memcpy(self->r.data + first * PAGE, self->r.buf, 100 * PAGE);
 		test_write(addr, 100);
-		/* In turns: the device looks first, the CPU looks first */
+		/* In alternate rounds the CPU, or the device, reads first */
 		ASSERT_TRUE(k & 1 || !memcmp(addr, self->r.buf, 100 * PAGE));
 		test_sees(self->r.ptr, self->r.data, NPAGES);
 	}
@@ -209,7 +206,7 @@ RACE_TEST(swapping_loses_no_write)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.data, SIZE));
 }
 
-/* Small, so that the other thread and its mmap lock leave time for many. */
+/* Few pages, so that the second thread leaves time for many rounds. */
 static int fill_and_page_out(struct race *race, uint64_t k)
 {
 	char *ptr = ((struct rig *)race->arg)->ptr;
@@ -218,7 +215,7 @@ static int fill_and_page_out(struct race *race, uint64_t k)
 	return madvise(ptr, 64 * PAGE, MADV_PAGEOUT) ? -errno : 0;
 }
 
-/* Mirrors come and go in the middle of invalidations; none is left behind. */
+/* Mirrors come and go during invalidations; none may stay in flight. */
 RACE_TEST(contexts_come_and_go)
 {
 	struct race race;
@@ -239,13 +236,16 @@ RACE_TEST(contexts_come_and_go)
 	rig_fill(&self->r);
 	test_stats();
 	k = self->r.stats.retries;
-	/* A wait that nobody would end times out, and that is a retry */
+	/*
+	 * A wait for an invalidation without an end times out, and counts as a
+	 * retry
+	 */
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 	test_stats();
 	EXPECT_EQ(k, self->r.stats.retries);
 }
 
-/* As above, but the mm's last mirror goes too, and with it all there is. */
+/* As above, but with the mm's last mirror, which ends HMM's subscription. */
 RACE_TEST(last_context_comes_and_goes)
 {
 	struct race race;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the test programs of the dummy device share: a device context with some
- * memory to mirror, requests as tests make them, and the machine's settings.
+ * Shared by the tests of the dummy device: a device context with memory to
+ * mirror, requests with their expected results, and settings of the machine.
  *
- * Every teardown unmaps the memory and then asks the device what is left:
- * nothing may be.
- *
- * Numbers of device faults and retries are compared exactly, so rig_main()
- * turns off what invalidates memory of its own accord.
+ * Every teardown unmaps the memory and checks that the device has no range and
+ * no entry left. Tests compare the numbers of device faults and retries
+ * exactly, so rig_main() turns off everything that invalidates memory on its
+ * own.
  */
 #ifndef SELFTESTS_VM_HMM_RIG_H
 #define SELFTESTS_VM_HMM_RIG_H
@@ -18,7 +17,7 @@
 
 #include "hmm-util.h"
 
-/* Two huge pages; of small ones enough for several pieces of the device's. */
+/* Two huge pages; or enough small pages for several chunks of the device. */
 #define LARGE_SIZE		(2 * HUGE)
 #define SMALL_SIZE		(256 * PAGE)
 
@@ -30,10 +29,10 @@
 
 /**
  * struct kind - a kind of memory
- * @flags: of mmap()
+ * @flags: for mmap()
  * @file: mapped from a tmpfs file
  * @thp: made of transparent huge pages
- * @level: what a snapshot says beside the access
+ * @level: page table level that a snapshot reports besides the access
  */
 struct kind {
 	int	flags;
@@ -55,19 +54,19 @@ struct kind {
 
 /**
  * struct rig - a device context and its memory
- * @kind: of the memory
+ * @kind: kind of the memory
  * @fd: the device
- * @file: behind the memory, -1 if none
- * @base: all that was reserved; @ptr and @spare lie in it, with reserved
+ * @file: file that is mapped, or -1
+ * @base: reserved addresses; @ptr and @spare are inside, with reserved
  *	addresses on both sides
  * @ptr: the memory, aligned to a huge page
- * @size: of the memory
- * @spare: room for as much again
- * @buf: the caller's buffer in requests, of this size too
- * @data: what the memory ought to hold, of this size too
- * @cmd: the last request, with the device's answers
- * @compute: the same for COMPUTE
- * @stats: the last answer to STATS
+ * @size: size of the memory
+ * @spare: addresses for a second mapping of this size
+ * @buf: buffer for requests, of this size too
+ * @data: expected content of the memory, of this size too
+ * @cmd: the last request, with the device's results
+ * @compute: the last COMPUTE request and its result
+ * @stats: the last result of STATS
  */
 struct rig {
 	struct kind			kind;
@@ -86,7 +85,7 @@ struct rig {
 
 #define RESERVED	(2 * LARGE_SIZE + 4 * HUGE)
 
-/* Of the memory of the test at hand. */
+/* Of the current test's memory. */
 #define SIZE		(self->r.size)
 #define NPAGES		(SIZE / PAGE)
 #define HALF		(SIZE / 2)
@@ -97,7 +96,7 @@ static inline bool is_shared(const struct rig *r)
 	return r->kind.flags & MAP_SHARED;
 }
 
-/* Maps fresh memory at r->ptr over what is there; 0 or -errno. */
+/* Map fresh memory at r->ptr, replacing any mapping; 0 or -errno. */
 static inline int rig_map(struct rig *r)
 {
 	int flags = r->kind.flags | MAP_FIXED;
@@ -137,7 +136,7 @@ static inline int rig_setup(struct rig *r, const struct kind *kind)
 	return rig_map(r);
 }
 
-/* The leak check: 0 if the device holds on to nothing. */
+/* Return 0 if the device has neither ranges nor entries left. */
 static inline int rig_teardown(struct rig *r)
 {
 	int err;
@@ -156,7 +155,7 @@ static inline int rig_teardown(struct rig *r)
 	return err;
 }
 
-/* The CPU writes the memory. */
+/* Write new data to the memory, with the CPU. */
 static inline void rig_fill(struct rig *r)
 {
 	hmm_fill(r->data, r->size);
@@ -168,7 +167,7 @@ static inline bool is_zero(const char *buf, size_t size)
 	return !buf[0] && !memcmp(buf, buf + 1, size - 1);
 }
 
-/* How many pages of the last snapshot are @prot. */
+/* The number of pages of the last snapshot that are @prot. */
 static inline size_t count_prot(const struct rig *r, uint8_t prot)
 {
 	size_t n = 0;
@@ -178,7 +177,7 @@ static inline size_t count_prot(const struct rig *r, uint8_t prot)
 	return n;
 }
 
-/* Gives the memory back, so that it reads as zeros from now on. */
+/* Discard memory, so that it reads as zeros. */
 static inline int rig_discard(struct rig *r, void *addr, size_t size)
 {
 	int advice = is_shared(r) ? MADV_REMOVE : MADV_DONTNEED;
@@ -197,8 +196,8 @@ static inline int knob_write(const char *path, long value)
 }
 
 /*
- * Each request in two forms: it works, or it fails as expected. Short names:
- * tests are made of these.
+ * Each request comes as two macros: one that must succeed, and one that must
+ * fail with a given error. The names are short, as tests consist of them.
  */
 
 #define request(_nr, _addr, _npages)					      \
@@ -227,13 +226,13 @@ static inline int knob_write(const char *path, long value)
 
 #define test_stats()	ASSERT_EQ(0, hmm_stats(self->r.fd, &self->r.stats))
 
-/* A snapshot in which every page is the same. */
+/* Every page of the snapshot must be @_prot. */
 #define test_all_prot(_prot, _addr, _npages) do {			      \
 	test_snapshot(_addr, _npages);					      \
 	ASSERT_EQ(self->r.cmd.cpages, count_prot(&self->r, _prot));	      \
 } while (0)
 
-/* The device sees @_data, the CPU's own copy of what is there. */
+/* The device must read @_data, the CPU's copy of the memory. */
 #define test_sees(_addr, _data, _npages) do {				      \
 	test_read(_addr, _npages);					      \
 	ASSERT_EQ(0, memcmp(self->r.buf, _data, self->r.cmd.cpages * PAGE));  \
@@ -244,7 +243,7 @@ static inline int knob_write(const char *path, long value)
 	ASSERT_TRUE(is_zero(self->r.buf, self->r.cmd.cpages * PAGE));	      \
 } while (0)
 
-/* Waits until the other side has written a byte or is gone. */
+/* Wait until the other side has written a byte or has closed the pipe. */
 static inline void await(int fd)
 {
 	char c;
@@ -273,9 +272,7 @@ static inline void await(int fd)
 	ASSERT_EQ(256 + SIGKILL, hmm_wait_child(_pid));			      \
 } while (0)
 
-/*
- * A fixture that is a rig, of one kind of memory or with kinds as its variants
- */
+/* Fixtures that are a rig, with one kind of memory or with kinds as variants */
 
 #define RIG_STRUCT(_name)						      \
 	FIXTURE(_name) { struct rig r; };				      \
@@ -298,27 +295,25 @@ static inline void await(int fd)
 		ASSERT_EQ(0, rig_setup(&self->r, &variant->kind));	      \
 	}
 
-/*
- * The machine
- */
+/* Settings of the machine */
 
-/* What is set for the time of the tests. */
+/* Changed while the tests run. */
 static struct knob {
 	const char	*path;
 	long		want;
 	bool		at_least;
 	long		old;
 } knobs[] = {
-	/* Takes pages away from the device to see who uses them */
+	/* Unmaps pages from the device to detect their users */
 	{ NUMA_BALANCING, 0, },
-	/* Replaces pages by huge ones, every ten seconds: not for an hour */
+	/* Replaces pages by huge ones every ten seconds; make that an hour */
 	{ "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
 	  3600 * 1000 },
-	/* A copy of every page, and some to move */
+	/* A copy of each page, and some pages to move */
 	{ "/proc/sys/vm/nr_hugepages", 16, .at_least = true },
 };
 
-/* A kernel that has no such thing needs none of it. */
+/* A kernel without the setting does not need it. */
 static inline void knob_set(struct knob *knob)
 {
 	FILE *file = fopen(knob->path, "re");
@@ -340,13 +335,13 @@ static inline void knob_restore(struct knob *knob)
 		ksft_print_msg("cannot set %s back\n", knob->path);
 }
 
-/* Every program ends with this: it runs the tests. */
+/* The main() of every program. */
 static inline int rig_main(int argc, char **argv)
 {
 	size_t n = ARRAY_SIZE(knobs);
 	int ret;
 
-	/* On another machine this only lists the tests: leave that alone */
+	/* Without a device, only list the tests: leave the machine alone */
 	if (access("/dev/hmm_dmirror0", F_OK))
 		n = 0;
 	for (size_t i = 0; i < n; i++)

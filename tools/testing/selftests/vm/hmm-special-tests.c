@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a process sees of HMM: anonymous memory in peculiar states, mappings of
- * other kinds.
+ * Tests of the dummy device with anonymous memory in special states, and with
+ * mappings that are not ordinary memory.
  */
 #define _GNU_SOURCE
 #include <glob.h>
@@ -9,11 +9,6 @@
 #include <signal.h>
 
 #include "hmm-rig.h"
-
-/*
- * Anonymous memory in peculiar states, mappings of other kinds, requests that
- * are wrong: one device context without variants
- */
 
 RIG_FIXTURE(device, KIND_ANON)
 
@@ -35,7 +30,7 @@ DEVICE_TEST(zero_page)
 	test_all_prot(HMM_DMIRROR_PROT_WRITE, self->r.ptr + PAGE, 1);
 }
 
-DEVICE_TEST(snapshot_tells_pages_apart)
+DEVICE_TEST(snapshot_distinguishes_pages)
 {
 	static const uint8_t want[] = {
 		HMM_DMIRROR_PROT_NONE,
@@ -59,7 +54,7 @@ DEVICE_TEST(snapshot_tells_pages_apart)
 	EXPECT_EQ(0, memcmp(want, self->r.buf, sizeof(want)));
 }
 
-/* One page that refuses spoils the request, not the next request. */
+/* One read-only page fails the request, but not the next one. */
 DEVICE_TEST(write_to_mixed_access_is_refused)
 {
 	rig_fill(&self->r);
@@ -73,7 +68,7 @@ DEVICE_TEST(write_to_mixed_access_is_refused)
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
-/* What the kernel and the CPU have there is nobody's to read. */
+/* Device requests must not reach addresses of the kernel. */
 DEVICE_TEST(kernel_addresses_are_refused)
 {
 	static const uint64_t address[] = {
@@ -93,9 +88,9 @@ DEVICE_TEST(kernel_addresses_are_refused)
 }
 
 /*
- * More entries than the device drops without a pause, in all and in part. The
- * kernel invalidates all of a huge page's span at the edges of an munmap(), so
- * these are aligned.
+ * Map more entries than the device drops at once, then invalidate a part, then
+ * all of them. munmap() invalidates the whole huge page at both ends, so the
+ * part is aligned to huge pages.
  */
 DEVICE_TEST(large_span_is_dropped)
 {
@@ -126,7 +121,7 @@ static int protect_zero(char *zero)
 	return mprotect(zero, PAGE, PROT_READ);
 }
 
-/* Entries that NUMA balancing has changed, in all processes. */
+/* The number of entries changed by NUMA balancing, in all processes. */
 static long numa_updates(void)
 {
 	FILE *vmstat = fopen("/proc/vmstat", "re");
@@ -141,8 +136,8 @@ static long numa_updates(void)
 }
 
 /*
- * The second page is on the other node, so it is changed. Scans begin at
- * address 0, and come by the CPU time that a process uses.
+ * NUMA balancing changes the second page, as it is on the other node. Scans
+ * start at address 0, and depend on the CPU time that the process has used.
  */
 static int scan_zero(char *zero)
 {
@@ -163,7 +158,7 @@ static int scan_zero(char *zero)
 	return knob_write(NUMA_BALANCING, 0) || numa_updates() <= was;
 }
 
-/* In the child: memory at address 0 changes, other memory is to be read. */
+/* In the child: change memory at address 0, then have other memory read. */
 static int read_beside_zero(struct rig *r, int (*change)(char *zero))
 {
 	char *zero = mmap(NULL, 2 * PAGE, FULL_ACCESS,
@@ -179,7 +174,7 @@ static int read_beside_zero(struct rig *r, int (*change)(char *zero))
 	if (change(zero) || mprotect(r->ptr, PAGE, PROT_READ) ||
 	    mprotect(r->ptr, PAGE, FULL_ACCESS))
 		return 3;
-	/* What does not wait for ever is done by then */
+	/* A bound on a wait that never ends */
 	alarm(60);
 	if (hmm_cmd(fd, HMM_DMIRROR_READ, r->ptr, r->buf, npages, NULL) ||
 	    memcmp(r->buf, r->data, r->size))
@@ -190,7 +185,7 @@ static int read_beside_zero(struct rig *r, int (*change)(char *zero))
 	return 0;
 }
 
-/* A kernel that forgets the end of that change lets a device wait for ever. */
+/* If the kernel omits the end of that change, the device waits forever. */
 #define test_zero_changes(_change) do {					      \
 	pid_t _pid;							      \
 									      \
@@ -212,7 +207,7 @@ DEVICE_TEST(memory_at_address_zero_is_scanned)
 	test_zero_changes(scan_zero);
 }
 
-/* Finds a mapping of this process by its name; NULL if there is none. */
+/* Find a mapping of this process by its name; NULL if there is none. */
 static char *find_mapping(const char *name)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -235,13 +230,13 @@ DEVICE_TEST(vdso_can_be_read)
 	test_sees(vdso, vdso, 1);
 	test_all_prot(HMM_DMIRROR_PROT_READ, vdso, 1);
 	test_err_write(EPERM, vdso, 1);
-	/* It stays mapped, so the context that has it must go */
+	/* The vDSO stays mapped, so close the context that has entries of it */
 	ASSERT_EQ(0, close(self->r.fd));
 	self->r.fd = hmm_open(0);
 	ASSERT_LE(0, self->r.fd);
 }
 
-/* Memory that the kernel itself has no way to. */
+/* Memory that is not in the kernel's direct map. */
 DEVICE_TEST(secret_memory_is_refused)
 {
 	int fd = syscall(SYS_memfd_secret, 0);
@@ -263,7 +258,7 @@ DEVICE_TEST(secret_memory_is_refused)
 	ASSERT_EQ(0, close(fd));
 }
 
-/* The registers of some PCI device: an edu where harness/guest/boot.sh boots. */
+/* Map the registers of any PCI device; the test guest has an edu device. */
 static char *map_registers(void)
 {
 	char *map = MAP_FAILED;
@@ -283,7 +278,7 @@ static char *map_registers(void)
 	return map;
 }
 
-/* No struct page is behind it: VM_PFNMAP and VM_IO. */
+/* VM_PFNMAP and VM_IO: memory without struct pages. */
 DEVICE_TEST(pfn_mapping_is_refused)
 {
 	char *registers = map_registers();
@@ -316,7 +311,7 @@ DEVICE_TEST(mixed_map_is_memory)
 	ASSERT_EQ(0, munmap(map, PAGE));
 }
 
-/* A poisoned page is reported to who had it; this process knows already. */
+/* Memory failure signals the user of the page, which is this process. */
 static void ignore_poison(int signal)
 {
 }

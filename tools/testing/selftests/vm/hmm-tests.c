@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What a process sees of HMM, through the dummy device of lib/test_hmm.c: every
- * kind of memory.
- */
+/* Tests of the dummy device of lib/test_hmm.c with every kind of memory. */
 #define _GNU_SOURCE
 #include <sys/wait.h>
 
 #include "hmm-rig.h"
-
-/*
- * Every kind of memory
- */
 
 RIG_FIXTURE_KINDS(mem)
 
@@ -67,7 +60,7 @@ MEM_TEST(write_reaches_file_if_shared)
 	if (!self->r.kind.file)
 		return;
 	ASSERT_EQ(SIZE, pread(self->r.file, self->r.data, SIZE, 0));
-	/* Private, the file is as it was made */
+	/* A private mapping does not change the file */
 	if (!is_shared(&self->r))
 		memset(self->r.buf, 0, SIZE);
 	EXPECT_EQ(0, memcmp(self->r.data, self->r.buf, SIZE));
@@ -84,7 +77,7 @@ MEM_TEST(write_leaves_neighbours)
 	EXPECT_EQ(0, memcmp(self->r.ptr, self->r.data, SIZE));
 }
 
-/* Copies on write: the very range that is faulted is invalidated by it. */
+/* The copies that it makes invalidate the range that is being faulted. */
 MEM_TEST(write_after_read_copies_in_one_fault)
 {
 	test_sees_zeros(self->r.ptr, NPAGES);
@@ -103,7 +96,7 @@ MEM_TEST(compute_is_the_cpus_answer)
 	};
 
 	rig_fill(&self->r);
-	/* Words that reach over the ends of pages and of a piece */
+	/* Words that span pages, and chunks of the device */
 	memset(self->r.ptr + 3 * PAGE - 5, 'w', 10);
 	memset(self->r.ptr + 64 * PAGE - 9, ' ', 9);
 	memset(self->r.ptr + 70 * PAGE, '\n', 5 * PAGE);
@@ -133,7 +126,7 @@ MEM_TEST(compute_follows_changes_without_fault)
 	EXPECT_EQ(0, self->r.compute.faults);
 	EXPECT_EQ(before, self->r.compute.checksum);
 
-	/* The same page, so nothing is invalidated */
+	/* Same physical page, so nothing is invalidated */
 	self->r.ptr[PAGE + 1] ^= 1;
 	test_compute(self->r.ptr, NPAGES);
 	EXPECT_EQ(0, self->r.compute.faults);
@@ -154,7 +147,7 @@ MEM_TEST(compute_faults_only_what_is_missing)
 	EXPECT_EQ(1, self->r.compute.faults);
 	EXPECT_EQ(hmm_cpu_checksum(self->r.ptr, SIZE),
 		  self->r.compute.checksum);
-	/* The other half never went away */
+	/* The other half stayed mapped */
 	test_stats();
 	EXPECT_EQ(HALF_PAGES, self->r.stats.dropped);
 }
@@ -302,12 +295,12 @@ MEM_TEST(moved_to_another_node)
 
 #define CHILDS_BYTE 0x5a
 
-/* The child of fork_keeps_both_right: 0 if it sees what it should. */
+/* In the child of fork_keeps_both_right: 0 if the memory is as expected. */
 static int check_in_child(struct rig *r)
 {
 	if (memcmp(r->ptr, is_shared(r) ? r->buf : r->data, r->size))
 		return 1;
-	/* Shared, the parent shall see it; else copied, and it shall not */
+	/* The parent sees this only if the memory is shared */
 	memset(r->ptr, CHILDS_BYTE, r->size);
 	return 0;
 }
@@ -320,7 +313,7 @@ MEM_TEST(fork_keeps_both_right)
 	rig_fill(&self->r);
 	memcpy(self->r.buf, self->r.data, SIZE);
 	test_write(self->r.ptr, NPAGES);
-	/* Known to the child too, but not written yet */
+	/* The child has this data too, but it is not written yet */
 	hmm_fill(self->r.buf, SIZE);
 	ASSERT_EQ(0, pipe(pipes));
 	pid = fork();
@@ -344,7 +337,7 @@ MEM_TEST(fork_keeps_both_right)
 	test_sees(self->r.ptr, self->r.data, NPAGES);
 }
 
-/* A private mapping is shared read-only after fork(), for the device too. */
+/* fork() write-protects private mappings, for the device as well. */
 MEM_TEST(fork_takes_write_from_device)
 {
 	uint8_t want = is_shared(&self->r) ? HMM_DMIRROR_PROT_WRITE :

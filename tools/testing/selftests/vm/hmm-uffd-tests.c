@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a process sees of HMM on memory that a userfaultfd serves or protects.
+ * Tests of the dummy device with memory that a userfaultfd serves or
+ * write-protects.
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
@@ -9,7 +10,7 @@
 
 #include "hmm-rig.h"
 
-/* Younger than the C library's headers of a stable distribution. */
+/* Missing from the C library's headers of some distributions. */
 #ifndef UFFD_FEATURE_POISON
 #define UFFD_FEATURE_POISON	0x4000
 struct uffdio_poison {
@@ -21,7 +22,7 @@ struct uffdio_poison {
 #define UFFDIO_POISON		_IOWR(UFFDIO, 0x08, struct uffdio_poison)
 #endif
 
-/* Returns a userfaultfd, -EOPNOTSUPP where the kernel lacks it or @features. */
+/* Return a userfaultfd; -EOPNOTSUPP if the kernel lacks it or @features. */
 static int uffd_open(uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
@@ -60,14 +61,14 @@ static int uffd_write_protect(int fd, void *addr, size_t size)
 }
 
 /**
- * struct server - a thread that answers a userfaultfd
- * @thread: it
- * @uffd: what it answers
- * @stop: pipe; it ends when a byte or the end of file comes
- * @r: missing pages of r->ptr get the content of r->data
- * @served: pages brought or made writable so far; counted before whoever
- *	waits for them can go on
- * @failed: one of them was not; kept until the end
+ * struct server - a thread that serves a userfaultfd
+ * @thread: its id
+ * @uffd: the userfaultfd
+ * @stop: pipe; the thread exits when its other end is closed
+ * @r: missing pages of r->ptr are filled from r->data
+ * @served: number of pages filled or made writable; incremented before the
+ *	faulting thread can continue
+ * @failed: the last error
  */
 struct server {
 	pthread_t	thread;
@@ -196,7 +197,7 @@ DEVICE_TEST(uffd_lets_device_write)
 	close(uffd);
 }
 
-/* Zapped shared memory remembers its write protection in a marker. */
+/* When shared memory is zapped, a marker keeps its write protection. */
 DEVICE_TEST(uffd_wp_marker_is_none)
 {
 	int uffd = uffd_open(UFFD_FEATURE_WP_HUGETLBFS_SHMEM);
@@ -238,7 +239,7 @@ DEVICE_TEST(uffd_poison_marker_is_refused)
 	close(uffd);
 }
 
-/* The child of uffd_without_answer_can_be_killed: waits for nobody. */
+/* In the child: read memory that no thread serves. */
 static void read_unanswered(struct rig *r, int out)
 {
 	int uffd = uffd_open(0);
