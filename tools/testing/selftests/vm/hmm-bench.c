@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What HMM costs, beside the interval API and what else does the same work.
+ * Benchmarks of HMM, compared with the interval API and other calls that do the
+ * same work.
  *
  *	hmm-bench count		instructions; the guest runs under -icount
  *	hmm-bench wall		ratios of time, and waits under load
  *
- * It prints a line a result, tab separated, for harness/bench/bench.sh to judge:
+ * It prints one line per result, tab separated:
  *
  *	count	ROW SIDE UNIT VALUE CALLS
  *	wall	ROW MEDIAN LOW HIGH ROUNDS	(ours to stock)
  *	load	THREADS SIDE MEDIAN LATE WORST	(microseconds)
  *
- * A row is measured in a process of its own, as what was registered on an
- * address space leaves traces there. Memory is looked at before it is measured
- * and results after it: what is not as the row says fails the program.
+ * Each row is measured in a process of its own, as registrations leave traces
+ * in an address space. The memory is checked before the measurement and the
+ * results after it: the program fails if either differs from the row.
  */
 #include <err.h>
 #include <errno.h>
@@ -57,7 +58,7 @@ static void *map(size_t npages, int flags, int fd)
 	size_t size = npages * PAGE;
 	char *addr;
 
-	/* Aligned as huge pages are, and whole ones of them. */
+	/* Whole huge pages, aligned to their size. */
 	size = (size + HUGE - 1) & ~(HUGE - 1);
 	addr = mmap(NULL, size + HUGE, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -81,7 +82,10 @@ static void advise(void *addr, size_t npages, int advice)
 		err(1, "madvise %d of %zu pages", advice, npages);
 }
 
-/* How many pages lie right behind the page before them, huge pages aside. */
+/*
+ * The number of pages that physically follow the page before them, not counting
+ * pages at the start of a huge page.
+ */
 static size_t count_next(const void *addr, size_t npages, size_t *where)
 {
 	uint64_t *words = calloc(npages, sizeof(*words));
@@ -129,7 +133,7 @@ static char *make_thp(size_t npages)
 	return addr;
 }
 
-/* Huge pages whose mapping was split, so that neighbours are neighbours. */
+/* Split huge pages: small pages that are physically contiguous. */
 static char *make_contiguous(size_t npages)
 {
 	size_t all = (npages + 511) & ~511UL, i, where;
@@ -146,7 +150,7 @@ static char *make_contiguous(size_t npages)
 	return addr;
 }
 
-/* Touched in an order that has nothing to do with that of addresses. */
+/* Touch the pages in an order that is unrelated to their addresses. */
 static char *make_shuffled(size_t npages)
 {
 	char *addr = map_anon(npages);
@@ -159,7 +163,7 @@ static char *make_shuffled(size_t npages)
 
 		if (tries == 1000)
 			errx(1, "pages cannot be shuffled");
-		/* The page that is freed last is taken first. */
+		/* The page that is freed last is allocated first. */
 		advise(addr + far * PAGE, 1, MADV_DONTNEED);
 		advise(addr + where * PAGE, 1, MADV_DONTNEED);
 		addr[far * PAGE] = 1;
@@ -221,7 +225,7 @@ static char *make_swapped(size_t npages)
 	char *addr = map_anon(npages);
 	size_t i, tries;
 
-	/* Something that zram has to keep as it is not all one word. */
+	/* zram does not store pages that repeat one word. */
 	for (i = 0; i < npages; i++)
 		*(size_t *)(addr + i * PAGE) = i + 1;
 	for (tries = 0; tries < 50; tries++) {
@@ -244,26 +248,26 @@ static void drop(char *addr, size_t npages)
 
 enum unit { PER_PAGE, PER_CALL };
 
-/* What must be there when it was measured. */
+/* The pages that must be present after the measurement. */
 enum found { ANY, NONE, HALF, ALL };
 
 /**
  * struct row - one line of the table
- * @name: as in harness/bench/rows
+ * @name: name of the row
  * @make: prepares the memory
- * @npages: of it
- * @unit: what the count is divided by
- * @rounds: how many
- * @fresh: each round changes the memory, so the next one needs other
- * @amid: half of the other ranges lie before the memory; else all behind it,
- *	where a search ends sooner
+ * @npages: size of the memory
+ * @unit: divisor of the count
+ * @rounds: number of rounds
+ * @fresh: each round changes the memory and needs new memory
+ * @amid: half of the other ranges are before the memory; otherwise all are
+ *	behind it, where a search ends sooner
  * @run: the rest of the request
- * @ours: operation, and those it is compared with; 0 for none
- * @stock: the interval API's
- * @limit: what can't be beaten
- * @pin: what is shown for scale
- * @valid: pages that ours and stock must have found
- * @writable: and that may be written
+ * @ours: operation of the mirror API; in this and the following 0 means none
+ * @stock: operation of the interval API
+ * @limit: operation that is a lower limit
+ * @pin: operation to compare with
+ * @valid: pages that @ours and @stock must find
+ * @writable: pages that they must find writable
  */
 struct row {
 	const char *name;
@@ -402,7 +406,9 @@ static const struct row rows[] = {
 	  .ours = HMM_BENCH_MIRROR_WAIT,
 	  .stock = HMM_BENCH_INTERVAL_READ_BEGIN },
 
-	/* 2 MiB, behind the IOMMU in strict mode; beside them the plain loop */
+	/*
+	 * 2 MiB, behind the IOMMU in strict mode, compared with the plain loop
+	 */
 	DMA_ROW("batch-shuffled", make_shuffled, BATCH, PLAIN, BOTH),
 	DMA_ROW("batch-contiguous", make_contiguous, BATCH, PLAIN, BOTH),
 	DMA_ROW("batch-thp", make_thp, BATCH, PLAIN, BOTH),
@@ -432,7 +438,7 @@ static void check_found(const struct row *row, const char *what,
 	     what);
 }
 
-/* What was measured must have done its work, or its cost says nothing. */
+/* Check that the measured operation has done its work. */
 static void check_run(const struct row *row, const struct hmm_bench_run *run)
 {
 	if (run->op != row->ours && run->op != row->stock)
@@ -450,7 +456,7 @@ static struct hmm_bench_run run_on(const struct row *row, char *addr,
 	run.addr = (uintptr_t)addr;
 	run.npages = row->npages;
 	run.rounds = rounds;
-	/* None of them is the page itself. */
+	/* The other ranges do not include the page itself. */
 	run.others_addr = run.addr + 2 * PAGE;
 	if (row->amid && run.others % 2)
 		run.others_addr -= run.others * PAGE;
@@ -484,7 +490,7 @@ static struct hmm_bench_run run_fresh(const struct row *row,
 
 /* -------------------------------------------------------------------- count */
 
-/* What is counted around nothing at all. */
+/* The cost of the measurement itself. */
 static double count_nothing(void)
 {
 	struct hmm_bench_run run = {
@@ -498,8 +504,8 @@ static double count_nothing(void)
 }
 
 /*
- * A cycle must be an instruction, as it is under -icount shift=0. Few enough of
- * them that most rounds see no timer interrupt.
+ * Check that a cycle is an instruction, as under -icount shift=0. The loops are
+ * short enough that most rounds have no timer interrupt.
  */
 static void check_cycles(void)
 {
@@ -550,8 +556,8 @@ static void count_side(const struct row *row, const char *side, char *addr,
 }
 
 /*
- * The interval API last: once used, it costs everybody else a little. The
- * limit of an invalidation is an interval's.
+ * The interval API comes last: once it was used, all other calls cost a little
+ * more. The limit of an invalidation is one of the interval API as well.
  */
 static void count_row(const struct row *row)
 {
@@ -590,7 +596,7 @@ static bool is_wall_row(const struct row *row)
 	return false;
 }
 
-/* A B A B: what disturbs the machine disturbs both. */
+/* Alternate, so that disturbances affect both sides. */
 static void wall_row(const struct row *row)
 {
 	size_t i, n = row->fresh ? WALL_ROUNDS / 4 : WALL_ROUNDS;
@@ -626,7 +632,7 @@ static void wall_row(const struct row *row)
 static atomic_bool load_stop;
 static atomic_ulong load_done;
 
-/* Writes a page in each of @tables page tables of @addr. */
+/* Write a page in each of @tables page tables of @addr. */
 static void touch_tables(char *addr, size_t tables)
 {
 	for (size_t i = 0; i < tables; i++)
@@ -634,10 +640,10 @@ static void touch_tables(char *addr, size_t tables)
 }
 
 /*
- * Gives a few pages back, as an allocator does: with one call for a large part
- * of its heap, of which little is in use. The page tables stay, and to look
- * through them takes most of the thread's time. For so long an invalidation is
- * in flight, of memory that the device's fault has no part in.
+ * Free a few pages as an allocator does: with one call for a large part of its
+ * heap, of which only little is in use. The page tables remain, and walking
+ * them takes most of the thread's time. An invalidation is in flight all the
+ * while, of memory that the device's fault does not touch.
  */
 static void *load(void *arg)
 {
@@ -668,7 +674,7 @@ static double cycles_per_us(void)
 	return (__rdtsc() - begin) / us;
 }
 
-/* The device has ranges in what the first thread unmaps as well. */
+/* The device also has ranges in the memory that the first thread unmaps. */
 static void load_side(const char *side, enum hmm_bench_op op, char *addr,
 		      unsigned int threads, char *unmapped)
 {
@@ -704,7 +710,7 @@ static void load_with(unsigned int threads)
 		if (pthread_create(&ids[i], NULL, load,
 				   unmapped + i * LOAD_PAGES * PAGE))
 			errx(1, "pthread_create");
-	/* Not before each of them is at it. */
+	/* Wait until all threads are running. */
 	while (atomic_load(&load_done) < 2 * threads)
 		sched_yield();
 	load_side("ours", HMM_BENCH_MIRROR_DEVICE, addr, threads, unmapped);
@@ -718,7 +724,7 @@ static void load_with(unsigned int threads)
 
 /* --------------------------------------------------------------------- main */
 
-/* Runs @fn in a process of its own; false if that failed. */
+/* Run @fn in a process of its own. Return false if it failed. */
 static bool alone(void (*fn)(const struct row *row), const struct row *row)
 {
 	int status;

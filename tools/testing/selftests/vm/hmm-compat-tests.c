@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Drivers that were written to the mirror API of v5.4, see compat/: what worked
- * then works, and where HMM raced then it does not now.
+ * Tests of drivers that were written to the mirror API of v5.4, see compat/:
+ * they must work as they did then, without the races that HMM had then.
  *
- * Variants are the drivers. Each test loads its driver and unloads it after.
+ * Variants are the drivers. Each test loads its driver and unloads it again.
  */
 #define _GNU_SOURCE
 #include "../kselftest_harness.h"
@@ -32,7 +32,7 @@ FIXTURE(compat)
 FIXTURE_VARIANT(compat)
 {
 	const char *module;
-	int unmapped;	/* what it says where nothing is mapped */
+	int unmapped;	/* result of the driver where nothing is mapped */
 };
 
 FIXTURE_VARIANT_ADD(compat, nouveau)
@@ -61,7 +61,7 @@ static int module_load(const char *module)
 	return hmm_module_load(path, "");
 }
 
-/* A file of the driver whose buffer is at @ptr; or -errno. */
+/* Open a driver and set its buffer to @ptr. Return the file or -errno. */
 static int buffer_open(const char *module, const void *ptr, size_t npages)
 {
 	struct compat_buffer buffer = {
@@ -123,14 +123,14 @@ FIXTURE_TEARDOWN(compat)
 #define device_reads(_fd)	device_copy(_fd, self->buf, false, &self->faults)
 #define device_writes(_fd)	device_copy(_fd, self->buf, true, &self->faults)
 
-/* The device reads what is in @_data. */
+/* The device must read @_data. */
 #define test_device_sees(_data) do {					      \
 	memset(self->buf, 0x5a, SIZE);					      \
 	ASSERT_EQ(0, device_reads(self->fd));				      \
 	ASSERT_EQ(0, memcmp(self->buf, _data, SIZE));			      \
 } while (0)
 
-/* The device writes, and the CPU finds it. */
+/* The CPU must see the data that the device writes. */
 #define test_device_writes() do {					      \
 	hmm_fill(self->data, SIZE);					      \
 	memcpy(self->buf, self->data, SIZE);				      \
@@ -147,7 +147,7 @@ COMPAT_TEST(device_reads_and_writes)
 	test_device_sees(self->ptr);
 }
 
-/* A copy invalidates what is being faulted: ODP waited for itself here. */
+/* The copy invalidates the range that is faulted: ODP once deadlocked here. */
 COMPAT_TEST(device_writes_copy_on_write_memory)
 {
 	for (size_t i = 0; i < NPAGES; i++)
@@ -192,7 +192,7 @@ COMPAT_TEST(device_keeps_to_the_protection)
 	test_device_sees(self->data);
 }
 
-/* What the device writes after a fork is the parent's alone. */
+/* Writes of the device after the fork must not reach the child. */
 COMPAT_TEST(child_keeps_its_own)
 {
 	int until[2];
@@ -239,7 +239,7 @@ COMPAT_TEST(huge_page)
 	hmm_fill(buf, HUGE);
 	ASSERT_EQ(0, device_copy(fd, buf, true, &faults));
 	EXPECT_EQ(0, memcmp(buf, huge, HUGE));
-	/* In the middle, and back to small pages */
+	/* Discard a page in the middle, which splits the huge page */
 	ASSERT_EQ(0, madvise(huge + 7 * PAGE, PAGE, MADV_DONTNEED));
 	memset(buf + 7 * PAGE, 0, PAGE);
 	ASSERT_EQ(0, memcmp(buf, huge, HUGE));
@@ -250,7 +250,7 @@ COMPAT_TEST(huge_page)
 	free(buf);
 }
 
-/* Two files of one process: amdgpu has one mirror for both. */
+/* Two files of one process; amdgpu has one mirror for both. */
 COMPAT_TEST(two_buffers)
 {
 	int other = buffer_open(variant->module, self->ptr, NPAGES);
@@ -266,8 +266,8 @@ COMPAT_TEST(two_buffers)
 }
 
 /*
- * Replace every page and store the number of the round in it. Only then the
- * round counts as done, so that later reads of the device are not older.
+ * Replace every page and store the number of the round in it. The round counts
+ * as done after that, so later reads of the device must not be older.
  */
 static int replace_pages(struct race *race, uint64_t k)
 {
@@ -281,7 +281,7 @@ static int replace_pages(struct race *race, uint64_t k)
 	return 0;
 }
 
-/* HMM of v5.4 let a driver take a page that is gone for the present one. */
+/* With v5.4, a driver could use a page that had already been replaced. */
 COMPAT_TEST(nothing_stale_in_a_storm)
 {
 	struct race race;
@@ -301,7 +301,7 @@ COMPAT_TEST(nothing_stale_in_a_storm)
 	ASSERT_EQ(0, race_stop(&race));
 }
 
-/* A process that goes with all it has open, also in the middle of a copy. */
+/* A process exits, or is killed during a copy, with the driver open. */
 COMPAT_TEST(process_goes)
 {
 	int ready[2];

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device that works on the memory of a living process, shown to a person.
+ * A demonstration of a device that works on the memory of a running process.
  *
- * This program opens the dummy device, which from then on mirrors this
- * program's address space: it has a page table of its own, filled by
- * hmm_range_fault() and emptied by invalidations. Then come the steps of the
- * table at the end of this file. In each the CPU changes something under the
- * device's feet, the device computes over that memory, or writes to it,
- * through its page table, and the CPU computes the same by its own means.
+ * This program opens the dummy device, which from then on mirrors the address
+ * space of the program: the device has its own page table, which
+ * hmm_range_fault() fills and invalidations empty. In each step of the table
+ * at the end of this file the CPU changes memory, the device computes over
+ * that memory or writes to it through its page table, and the CPU computes the
+ * same on its own.
  *
- * What makes a step worth believing:
- *  - The device goes first. Were the CPU first, it would bring in the pages
- *    that the device is to bring in.
- *  - Where only pages change and not what is in them, the device must find
- *    what the CPU found before the change.
- *  - The step proves that the change took place: it asks /proc or the system
- *    for swapped, copied, huge or moved pages, and the device for those that
- *    are in its own memory. A step that did nothing is not ok.
- *  - The device's counters must fit: no fault where its page table was still
- *    good, an invalidation that took entries away where it was not.
+ * Rules for the steps:
+ *  - The device goes first. If the CPU went first, it would fault in the pages
+ *    that the device is supposed to fault in.
+ *  - If a step replaces pages but not their content, the device must get the
+ *    result that the CPU had before the change.
+ *  - The step verifies that the change happened: the kernel reports swapped,
+ *    copied, huge or moved pages, and the device reports pages in its own
+ *    memory. A step without effect is not ok.
+ *  - The device's counters must match: no fault if its page table was still
+ *    valid, an invalidation that dropped entries otherwise.
  *
- * The last steps are of another device, edu, whose engine does real DMA through
- * an IOMMU. Its driver maps a page for as long as a transfer takes, and lets the
- * engine be stopped by the IOMMU when it is made to go on after that.
+ * The last steps use another device, edu, with an engine that does real DMA
+ * through an IOMMU. Its driver maps a page for the duration of a transfer; when
+ * the engine is made to continue after that, the IOMMU stops it.
  *
- * Every one of these is a comparison, and all of them are made by same().
+ * All comparisons are made by same().
  *
- * Exit status: 0 all steps ok, 1 a difference (the first ends the run), 2 the
- * machine lacks something that the demo needs.
+ * Exit status: 0 all steps ok, 1 a difference (the first one ends the run), 2
+ * the machine lacks something that the demo needs.
  */
 #define _GNU_SOURCE
 #include <sys/stat.h>
@@ -38,16 +38,16 @@
 #define IMAGE		"/boot/bzImage"
 #define HEAP_MIB	64
 
-/* Asking for pages to be moved or made huge is a request, not an order. */
+/* Moving or collapsing pages can fail for a moment; retry this often. */
 #define PATIENCE	20
 
-/* Not in every C library's headers. */
+/* Missing from the C library's headers of some distributions. */
 #define MPOL_PREFERRED	1
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
 #endif
 
-/* Where a step that needs memory to itself has it, in MiB into the heap. */
+/* Offsets into the heap, in MiB, of the parts that only one step uses. */
 enum {
 	PART_WRITE	= 0,
 	PART_FORK	= 4,
@@ -61,13 +61,13 @@ enum {
 	PART_DEVICE	= 44,
 };
 
-/* What a step must do to the device's page table. */
+/* The effect that a step must have on the device's page table. */
 enum table {
-	TABLE_NEW,	/* faulted in, there was nothing yet */
-	TABLE_KEPT,	/* not one fault, not one entry gone */
-	TABLE_LOST,	/* entries invalidated, and faulted in again */
-	TABLE_MOVED,	/* entries invalidated, others there without a fault */
-	TABLE_OTHER,	/* nothing, it is another device that is used */
+	TABLE_NEW,	/* faulted in for the first time */
+	TABLE_KEPT,	/* no fault, no entry dropped */
+	TABLE_LOST,	/* entries dropped and faulted in again */
+	TABLE_MOVED,	/* entries dropped; the new ones need no fault */
+	TABLE_OTHER,	/* none, as the step uses another device */
 };
 
 struct step {
@@ -105,7 +105,7 @@ static void let_device_write(struct demo *d)
 	device_writes(d, part(d, PART_WRITE, 4 * MIB), 2);
 }
 
-/* The parts of a forked heap: who writes them while the child is there. */
+/* Parts of the forked heap, by their writer while the child exists. */
 static struct span forked(struct demo *d, int third)
 {
 	return part(d, PART_FORK + 2 * third, 2 * MIB);
@@ -113,7 +113,7 @@ static struct span forked(struct demo *d, int third)
 
 enum { BY_CHILD, BY_PARENT, BY_DEVICE };
 
-/* The child: 0 if all it has is its own, and it may not use the device. */
+/* The child: return 0 if its memory is private and the device rejects it. */
 static int be_child(struct demo *d, int to_parent, int from_parent)
 {
 	struct answer theirs[] = {
@@ -136,7 +136,7 @@ static int be_child(struct demo *d, int to_parent, int from_parent)
 	return device_compute(d, forked(d, BY_CHILD), &unused) == EPERM ? 0 : 3;
 }
 
-/* All of the heap is shared now, so the device lost all of it. */
+/* All of the heap becomes shared, so the device loses all of its entries. */
 static void fork_child(struct demo *d)
 {
 	struct answer old = cpu_compute(d->heap);
@@ -179,7 +179,7 @@ static void device_writes_shared(struct demo *d)
 	device_writes(d, s, 5);
 	same(d, "pages copied on write", nr_pages(s), replaced(d, s, false));
 
-	same(d, "the child is told", 1, write(d->to_child, "", 1));
+	same(d, "the child was woken", 1, write(d->to_child, "", 1));
 	close(d->to_child);
 	waitpid(d->child, &status, 0);
 	same(d, "the child's status (2: its memory changed, 3: may use device)",
@@ -223,7 +223,7 @@ static void unmap(struct demo *d)
 	device_barred(d, s);
 }
 
-/* New memory with new words: what was there before must not come back. */
+/* The old data must not reappear in the new mapping. */
 static void map_again(struct demo *d)
 {
 	struct span s = part(d, PART_UNMAP, 4 * MIB);
@@ -270,7 +270,7 @@ static void drop(struct demo *d)
 	device_copies(d, s);
 }
 
-/* Written first: fork() left pages that may only be read, which stay small. */
+/* Write first: pages write-protected by fork() cannot be collapsed. */
 static void make_huge(struct demo *d)
 {
 	struct span s = part(d, PART_HUGE, 8 * MIB);
@@ -290,7 +290,7 @@ static void make_huge(struct demo *d)
 	     device_shows(d, s, HMM_DMIRROR_PROT_PMD, HMM_DMIRROR_PROT_PMD));
 }
 
-/* A small page in it that is not like the others: a huge page must split. */
+/* A page with another protection splits its huge page. */
 static void split_huge(struct demo *d)
 {
 	struct span s = part(d, PART_HUGE, 8 * MIB);
@@ -306,7 +306,7 @@ static void split_huge(struct demo *d)
 	same(d, "read-only pages in the snapshot", s.size / HUGE,
 	     device_shows(d, s, access, HMM_DMIRROR_PROT_READ));
 
-	/* One mapping again, which khugepaged is to leave as it is. */
+	/* Make it one mapping again, and keep khugepaged away from it. */
 	done(d, "MADV_NOHUGEPAGE", madvise(s.start, s.size, MADV_NOHUGEPAGE));
 	done(d, "mprotect()",
 	     mprotect(s.start, s.size, PROT_READ | PROT_WRITE));
@@ -359,7 +359,7 @@ static void move_node(struct demo *d)
 	device_finds(d, s, old);
 }
 
-/* How many pages of s are in the device's own memory, say both who know. */
+/* Device and snapshot must agree on the number of pages in device memory. */
 static void in_device(struct demo *d, struct span s, size_t want)
 {
 	same(d, "pages of device memory in use", want,
@@ -368,7 +368,7 @@ static void in_device(struct demo *d, struct span s, size_t want)
 	     device_shows(d, s, 0xf0, HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL));
 }
 
-/* Written first, as pages that fork() left may not be written over there. */
+/* Write first: pages shared by fork() would be read-only in the device. */
 static void move_to_device(struct demo *d)
 {
 	struct span s = part(d, PART_DEVICE, 4 * MIB);
@@ -384,7 +384,7 @@ static void move_to_device(struct demo *d)
 	device_finds(d, s, old);
 }
 
-/* The CPU must not look, or it would have the pages brought home. */
+/* An access of the CPU would migrate the pages back. */
 static void write_in_device(struct demo *d)
 {
 	struct span s = part(d, PART_DEVICE, 4 * MIB);
@@ -416,7 +416,7 @@ static void compute_heap(struct demo *d)
 	same_answer(d, cpu_compute(d->heap), got);
 }
 
-/* The first words of what the engine has to do with, and where it has it. */
+/* Print the start of the engine's memory and its address. */
 static void note_engine(struct demo *d, const char *did,
 			const struct edu_mirror_copy *copy)
 {
@@ -439,7 +439,7 @@ static void engine_reads(struct demo *d)
 	note_engine(d, "has read", &copy);
 }
 
-/* Only through the engine can the words come back that were there before. */
+/* The old words can only come back through the engine. */
 static void engine_writes(struct demo *d)
 {
 	struct edu_mirror_copy copy;
@@ -454,7 +454,7 @@ static void engine_writes(struct demo *d)
 	d->iova = copy.iova;
 }
 
-/* Nothing of the process is there any more, and nothing of it changes. */
+/* The address is no longer mapped, and no memory of the process may change. */
 static void engine_is_stopped(struct demo *d)
 {
 	struct answer want;
@@ -608,9 +608,9 @@ static bool file_says(const char *path, const char *text)
 }
 
 /*
- * Memory comes from node 0 while there is some, so that moving it to node 1
- * moves it. A policy also keeps automatic NUMA balancing out, which would take
- * entries from the device now and then.
+ * Prefer node 0, so that the step that moves memory to node 1 moves it. The
+ * policy also disables automatic NUMA balancing for it, which would invalidate
+ * entries of the device from time to time.
  */
 static void check_machine(void)
 {
@@ -643,8 +643,8 @@ static struct span map_memory(const char *what, size_t size, int flags)
 }
 
 /*
- * The buffer is written here once, and not shared by fork(): a first write may
- * take an invalidation, and those that are counted are to be the steps' own.
+ * Write the buffer once and exclude it from fork(): a first write may cause an
+ * invalidation, and only those of the steps must be counted.
  */
 static void map_heap(struct demo *d, size_t mib)
 {
@@ -665,7 +665,7 @@ static void map_heap(struct demo *d, size_t mib)
 		cannot_start("MADV_NOHUGEPAGE: %s", strerror(errno));
 }
 
-/* What the image holds, by read() and not by the mapping the device uses. */
+/* Read the image with read(), not through the mapping that the device uses. */
 static void read_image(struct demo *d, int fd, size_t size)
 {
 	struct span s = map_memory("for the image", d->image.size, 0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What hmm-demo asks: the CPU, the device, and the kernel about pages.
+ * The checks of hmm-demo: requests to the CPU, the device and the kernel, and
+ * the comparison of their results in same().
  *
- * Whatever comes back ends in same(), which is where a difference is found and
- * kept. Nothing here decides what a step is to show; that is in hmm-demo.c.
+ * The steps themselves are in hmm-demo.c.
  */
 #ifndef HMM_DEMO_H
 #define HMM_DEMO_H
@@ -18,7 +18,7 @@
 
 #define MIB		1048576UL
 
-/* The largest part of the heap that a step works on, and its pages. */
+/* Size of the largest part of the heap that a step uses, and its pages. */
 #define PART_SIZE	(8 * MIB)
 #define PART_PAGES	(PART_SIZE / PAGE)
 
@@ -28,7 +28,7 @@ struct span {
 	size_t size;
 };
 
-/* What there is to compute over a span: FNV-1a of its words, and wc -w. */
+/* Results of a computation over a span: FNV-1a of its words, and wc -w. */
 struct answer {
 	__u64 sum;
 	__u64 words;
@@ -40,11 +40,11 @@ struct demo {
 	struct span image;
 	struct span heap;
 	struct span hugetlb;
-	struct span engine;	/* what edu's engine reads and writes */
-	struct span copy;	/* what READ fills and WRITE takes */
-	struct answer first;	/* of the image, as read() saw it */
-	struct answer sent;	/* of what the engine read */
-	__u64 iova;		/* where it last wrote */
+	struct span engine;	/* memory for edu's engine */
+	struct span copy;	/* buffer of READ and WRITE */
+	struct answer first;	/* of the image, from read() */
+	struct answer sent;	/* of the memory that the engine read */
+	__u64 iova;		/* address of the engine's last write */
 
 	pid_t child;
 	int to_child;
@@ -74,8 +74,8 @@ static noreturn void cannot_start(const char *fmt, ...)
 }
 
 /*
- * The one comparison of this program. What differs first is kept, the rest of
- * the step is only its consequence.
+ * All comparisons go through here. The first difference of a step is kept;
+ * later ones are only its consequences.
  */
 static bool same(struct demo *d, const char *what, __u64 want, __u64 got)
 {
@@ -117,7 +117,7 @@ static size_t nr_pages(struct span s)
 	return s.size / PAGE;
 }
 
-/* The CPU's own answer, to a device that has an implementation of its own. */
+/* The results of the CPU, which has its own implementation. */
 static struct answer cpu_compute(struct span s)
 {
 	return (struct answer){
@@ -126,7 +126,7 @@ static struct answer cpu_compute(struct span s)
 	};
 }
 
-/* Letters from a to p, and in each eight bytes one space or end of line. */
+/* Letters from a to p; eight bytes contain one space or end of line. */
 static void fill(struct span s, __u64 seed)
 {
 	__u64 *word = (__u64 *)s.start;
@@ -147,7 +147,7 @@ static void fill(struct span s, __u64 seed)
 	}
 }
 
-/* The requests to the device: they return 0 or an errno. */
+/* Requests to the device. They return 0 or an errno. */
 static int device_compute(struct demo *d, struct span s, struct answer *answer)
 {
 	struct hmm_dmirror_compute cmd;
@@ -200,7 +200,7 @@ static struct hmm_dmirror_stats device_stats(struct demo *d)
 	return stats;
 }
 
-/* How many pages a snapshot shows as value, looking at the bits of mask. */
+/* The number of pages in a snapshot with @value in the bits of @mask. */
 static size_t device_shows(struct demo *d, struct span s, int mask, int value)
 {
 	static unsigned char shown[PART_PAGES];
@@ -215,7 +215,7 @@ static size_t device_shows(struct demo *d, struct span s, int mask, int value)
 	return count;
 }
 
-/* The device computes over s and must find what the CPU did. */
+/* Let the device compute over @s; its results must be those of the CPU. */
 static void device_finds(struct demo *d, struct span s, struct answer want)
 {
 	struct answer got = {};
@@ -225,7 +225,7 @@ static void device_finds(struct demo *d, struct span s, struct answer want)
 	same_answer(d, want, got);
 }
 
-/* The device reads s byte by byte, and that must be what the CPU has there. */
+/* Let the device read @s; all bytes must be those of the CPU. */
 static void device_copies(struct demo *d, struct span s)
 {
 	same(d, "errno of the device's read", 0, device_read(d, s));
@@ -233,7 +233,7 @@ static void device_copies(struct demo *d, struct span s)
 	     !!memcmp(d->copy.start, s.start, s.size));
 }
 
-/* The device writes words of its own to s, and the CPU must find them. */
+/* Let the device write words to @s; the CPU must read them. */
 static void device_writes(struct demo *d, struct span s, __u64 seed)
 {
 	struct span from = sub(d->copy, 0, s.size);
@@ -251,7 +251,7 @@ static void refused(struct demo *d, const char *what, int want, int err)
 	snprintf(d->shown, sizeof(d->shown), "%s", name ? name : "no error");
 }
 
-/* The device has no way at all to get at s. */
+/* All requests of the device for @s must fail. */
 static void device_barred(struct demo *d, struct span s)
 {
 	struct answer unused;
@@ -280,7 +280,7 @@ static size_t replaced(struct demo *d, struct span s, bool remember)
 	return count;
 }
 
-/* Transparent huge pages, in pages, of the mapping at the start of s. */
+/* The number of pages in transparent huge pages, of the mapping at @s. */
 static size_t huge_pages(struct span s)
 {
 	return hmm_smaps(s.start, "AnonHugePages:") * 1024 / PAGE;

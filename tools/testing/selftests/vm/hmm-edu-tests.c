@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A device with an engine of its own, behind an IOMMU, on a process's memory:
- * QEMU's edu devices and the driver in samples/hmm.
+ * Tests of a device with a DMA engine, behind an IOMMU, on the memory of a
+ * process: QEMU's edu devices with the driver in samples/hmm.
  *
- * A transfer takes the engine 100 ms, which is time enough to change the
- * memory under it. Where that must be seen to happen, the test goes on until
- * the driver says that it had to begin anew.
+ * A transfer takes the engine 100 ms, which leaves time to change the memory
+ * during the transfer. Tests that depend on it repeat until the driver reports
+ * that it had to restart a transfer.
  */
 #define _GNU_SOURCE
 #include "../kselftest_harness.h"
@@ -18,12 +18,12 @@
 
 #define LEN		EDU_MIRROR_MAX
 
-/* A race that has not come about after so many rounds never will. */
+/* A race that was not hit in this many rounds is not possible. */
 #define ROUNDS		60
 
 #define MODULE		"edu_mirror"
 
-/* Memory that other mappings would be given if a page came free too early. */
+/* Memory that would reuse a page that was freed too early. */
 #define CANARY_SIZE	(64 * PAGE)
 #define CANARY		0xc3
 
@@ -51,10 +51,6 @@ static char *map_anon(size_t size)
 		    0);
 }
 
-/*
- * Memory of every kind
- */
-
 FIXTURE(edu)
 {
 	int			fd;
@@ -78,7 +74,7 @@ FIXTURE_TEARDOWN(edu)
 
 #define EDU_TEST(_name) TEST_F_TIMEOUT(edu, _name, SECONDS)
 
-/* The device takes what is at @_from, and gives it to @_to. */
+/* The device must read @_len bytes at @_from and write them to @_to. */
 #define test_carries(_fd, _from, _to, _len) do {			      \
 	ASSERT_EQ(0, edu_load(_fd, _from, _len, &self->copy));		      \
 	ASSERT_EQ(0, edu_store(_fd, _to, _len, &self->copy));		      \
@@ -162,13 +158,13 @@ FIXTURE_TEARDOWN(kind)
 	EXPECT_EQ(0, close(self->fd));
 }
 
-/* From memory that is there, to memory that nobody has touched. */
+/* From present memory, to memory that was never touched. */
 TEST_F_TIMEOUT(kind, is_carried, SECONDS)
 {
 	if (variant->kind == THP)
 		ASSERT_LT(0, hmm_smaps(self->ptr, "AnonHugePages:"));
 	test_carries(self->fd, self->ptr, self->ptr + self->size / 2, LEN);
-	/* Anywhere in a page, and from one page into the next */
+	/* At any offset in a page, and across pages */
 	test_carries(self->fd, self->ptr + 3 * PAGE - 77,
 		     self->ptr + 7 * PAGE - 1000, 1234);
 }
@@ -188,7 +184,7 @@ EDU_TEST(one_byte_is_carried)
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
-/* What reached a file must get to whoever reads it in another way. */
+/* Data written to a mapping of a file must be in the file. */
 EDU_TEST(file_has_what_the_device_wrote)
 {
 	int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -206,14 +202,14 @@ EDU_TEST(file_has_what_the_device_wrote)
 	ASSERT_EQ(0, close(file));
 }
 
-/* The device's write makes the page dirty, or this one would come back old. */
+/* The device's write must make the page dirty, or the old copy comes back. */
 EDU_TEST(swap_has_what_the_device_wrote)
 {
 	char *ptr = map_anon(PAGE);
 
 	ASSERT_NE(MAP_FAILED, ptr);
 	memset(ptr, 1, PAGE);
-	/* Out and back in: the page is clean now, with a copy in swap */
+	/* Swap out and in: the page is clean, with a copy in swap */
 	ASSERT_EQ(1, hmm_swap_out(ptr, 1));
 	ASSERT_EQ(1, cpu_read(ptr));
 	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
@@ -223,7 +219,7 @@ EDU_TEST(swap_has_what_the_device_wrote)
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
-/* The same for a page that reclaim would drop if it were clean. */
+/* The same for a page that reclaim drops while it is clean. */
 EDU_TEST(free_memory_has_what_the_device_wrote)
 {
 	char *ptr = map_anon(PAGE);
@@ -238,9 +234,7 @@ EDU_TEST(free_memory_has_what_the_device_wrote)
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
-/*
- * What is not allowed
- */
+/* Access that is not permitted */
 
 EDU_TEST(protection_holds_for_the_device)
 {
@@ -251,7 +245,7 @@ EDU_TEST(protection_holds_for_the_device)
 	ASSERT_EQ(0, mprotect(ptr, PAGE, PROT_READ));
 	EXPECT_EQ(0, edu_load(self->fd, ptr, LEN, NULL));
 	EXPECT_EQ(-EPERM, edu_store(self->fd, ptr, LEN, NULL));
-	/* Half of it may be written, so none is */
+	/* Only half of it is writable, so nothing is written */
 	EXPECT_EQ(-EPERM, edu_store(self->fd, ptr + PAGE - 8, 16, NULL));
 	EXPECT_EQ(0, ptr[PAGE]);
 	ASSERT_EQ(0, mprotect(ptr, PAGE, PROT_NONE));
@@ -274,7 +268,7 @@ EDU_TEST(bad_requests_are_refused)
 	EXPECT_EQ(ENOTTY, errno);
 }
 
-/* A file goes to a child, but the memory that it mirrors does not. */
+/* A child inherits the file, but not the address space it mirrors. */
 EDU_TEST(another_process_is_refused)
 {
 	pid_t pid = fork();
@@ -288,8 +282,8 @@ EDU_TEST(another_process_is_refused)
 }
 
 /*
- * With 28 address bits the DMA API has no memory at all for it in this guest,
- * so the driver would not take the device; with 32 it has some.
+ * The driver rejects a device with 28 address bits, as the guest has no memory
+ * that the DMA API could give it. With 32 address bits it accepts the device.
  */
 EDU_TEST(device_without_iommu_is_refused)
 {
@@ -314,9 +308,7 @@ EDU_TEST(device_without_iommu_is_refused)
 	ASSERT_LE(0, self->fd);
 }
 
-/*
- * Addresses
- */
+/* DMA addresses */
 
 EDU_TEST(device_gets_addresses_that_it_can_reach)
 {
@@ -325,7 +317,7 @@ EDU_TEST(device_gets_addresses_that_it_can_reach)
 	EXPECT_LT(0, self->copy.iova);
 }
 
-/* QEMU would cut them to 28 bits for the other device. */
+/* For the device with 28 address bits QEMU would truncate these addresses. */
 EDU_TEST(wide_device_gets_high_addresses)
 {
 	ASSERT_EQ(0, close(self->fd));
@@ -340,9 +332,7 @@ EDU_TEST(wide_device_gets_high_addresses)
 	ASSERT_LE(0, self->fd);
 }
 
-/*
- * The IOMMU stops what the driver has unmapped
- */
+/* The IOMMU stops transfers to memory that the driver has unmapped */
 
 EDU_TEST(write_after_munmap_faults)
 {
@@ -360,7 +350,7 @@ EDU_TEST(write_after_munmap_faults)
 	ASSERT_EQ(0, munmap(canary, CANARY_SIZE));
 }
 
-/* Nor does the device see what is in the page by now. */
+/* The device must not read the new content of the page either. */
 EDU_TEST(read_after_munmap_faults)
 {
 	char *ptr = map_anon(PAGE), *canary;
@@ -377,9 +367,7 @@ EDU_TEST(read_after_munmap_faults)
 	ASSERT_EQ(0, munmap(canary, CANARY_SIZE));
 }
 
-/*
- * The memory changes under a transfer
- */
+/* Memory that changes during a transfer */
 
 struct transfer {
 	int			fd;
@@ -398,7 +386,7 @@ static void *store_once(void *arg)
 	return NULL;
 }
 
-/* The engine is at work, or soon will be, or has just been. */
+/* Return while the engine is working, or shortly before or after that. */
 static int transfer_begin(struct transfer *t, pthread_t *thread, int fd,
 			  char *ptr, unsigned int round)
 {
@@ -412,8 +400,8 @@ static int transfer_begin(struct transfer *t, pthread_t *thread, int fd,
 }
 
 /*
- * The page goes while the device writes it. What takes its place at once, at
- * other addresses, must not be written.
+ * The page is unmapped while the device writes to it. Memory that is mapped at
+ * other addresses right afterwards must not be written.
  */
 EDU_TEST(transfer_races_munmap)
 {
@@ -441,7 +429,7 @@ EDU_TEST(transfer_races_munmap)
 	EXPECT_EQ(3, lost);
 }
 
-/* Until the driver has had to begin a transfer anew, @_change comes between. */
+/* Run @_change during transfers until the driver has restarted one. */
 #define test_race(_change, _check) do {					      \
 	unsigned int _round, _retries = 0;				      \
 	struct transfer _t;						      \
@@ -462,7 +450,7 @@ EDU_TEST(transfer_races_munmap)
 	EXPECT_LT(0, _retries);						      \
 } while (0)
 
-/* In the child: the page as it was at the fork stays so. */
+/* In the child: check that the page stays as it was at the time of the fork. */
 static void watch_page(const char *ptr, int until)
 {
 	char was[LEN], byte;
@@ -473,7 +461,7 @@ static void watch_page(const char *ptr, int until)
 	_exit(memcmp(ptr, was, LEN) ? 1 : 0);
 }
 
-/* What the device writes after the fork is the parent's alone. */
+/* Writes of the device after the fork must not reach the child. */
 EDU_TEST(transfer_races_fork)
 {
 	char *ptr = map_anon(PAGE);
@@ -534,7 +522,7 @@ EDU_TEST(transfer_races_mprotect)
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
-/* A process that is killed while the device writes to it leaves no trace. */
+/* The device writes to a process that is killed; no other memory may change. */
 EDU_TEST(transfer_races_exit)
 {
 	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
@@ -563,7 +551,7 @@ EDU_TEST(transfer_races_exit)
 		canary = canary_map();
 		ASSERT_NE(MAP_FAILED, canary);
 		EXPECT_EQ(256 + SIGKILL, hmm_wait_child(pid));
-		/* The engine is ours again when it has run down */
+		/* This waits for the engine to finish */
 		ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
 		EXPECT_TRUE(canary_lives(canary));
 		ASSERT_EQ(0, munmap(canary, CANARY_SIZE));
@@ -572,9 +560,7 @@ EDU_TEST(transfer_races_exit)
 	}
 }
 
-/*
- * The device goes
- */
+/* Removal of the device */
 
 static int sysfs_write(const char *path, const char *text)
 {
@@ -606,7 +592,7 @@ EDU_TEST(transfer_races_hot_unplug)
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		ASSERT_TRUE(!t.err || t.err == -ENODEV);
 		hit += t.err == -ENODEV;
-		/* The file is there yet, the device is not */
+		/* The file is still open, but its device is gone */
 		EXPECT_EQ(-ENODEV, edu_load(self->fd, ptr, LEN, NULL));
 		EXPECT_EQ(-ENODEV, edu_replay(self->fd));
 		EXPECT_EQ(-ENOENT, edu_open(EDU));
@@ -630,13 +616,11 @@ EDU_TEST(module_stays_while_a_file_is_open)
 	test_carries(self->fd, self->data, self->buf, LEN);
 }
 
-/*
- * Allocations that fail
- */
+/* Allocation failures */
 
 #define FAIL_NTH "/proc/thread-self/fail-nth"
 
-/* Allocations that may wait fail as well, and without a stack trace. */
+/* Also fail allocations that may sleep, and do not print a stack trace. */
 static bool failures_set_up(const char *kind)
 {
 	char path[128];
@@ -649,7 +633,7 @@ static bool failures_set_up(const char *kind)
 	return !sysfs_write(path, "1");
 }
 
-/* Whether the request came to its end without meeting the failure. */
+/* True if the request has completed without an injected failure. */
 static bool failure_unused(int nth)
 {
 	char text[16] = "";

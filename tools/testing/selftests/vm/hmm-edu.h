@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What user programs of the edu devices share: the sample driver's requests as
- * functions that return 0 or -errno, and what the IOMMU says in the kernel's
- * log.
+ * Helpers of the programs that use the edu devices: requests to the sample
+ * driver, which return 0 or -errno, and the IOMMU's reports in the kernel log.
  */
 #ifndef SELFTESTS_VM_HMM_EDU_H
 #define SELFTESTS_VM_HMM_EDU_H
@@ -21,14 +20,14 @@
 
 #include "hmm-util.h"
 
-/* Where harness/guest/boot.sh has put them. */
-#define EDU		"0000:00:10.0"	/* has 28 address bits */
-#define EDU_WIDE	"0000:00:11.0"	/* has 40 */
-#define EDU_OPEN	"0000:41:00.0"	/* has no IOMMU before it */
+/* PCI slots of the devices in the test guest. */
+#define EDU		"0000:00:10.0"	/* 28 address bits */
+#define EDU_WIDE	"0000:00:11.0"	/* 40 address bits */
+#define EDU_OPEN	"0000:41:00.0"	/* without an IOMMU */
 
 /*
- * The node of the device in a slot. The driver numbers devices as it finds
- * them, so what is in a slot has another number after a hot plug.
+ * Open the device in a PCI slot. The driver numbers devices in the order of
+ * discovery, so a device has another number after a hot plug.
  */
 static inline int edu_open(const char *slot)
 {
@@ -81,7 +80,7 @@ static inline int edu_store(int fd, void *addr, size_t len,
 	return edu_copy(fd, EDU_MIRROR_STORE, addr, len, copy);
 }
 
-/* The transfer of before once more, which must not come through. */
+/* Repeat the last transfer, whose mapping is gone; the IOMMU must stop it. */
 static inline int edu_replay(int fd)
 {
 	return ioctl(fd, EDU_MIRROR_REPLAY) ? -errno : 0;
@@ -95,7 +94,7 @@ static inline bool edu_log(const char *what, const char *text)
 	return log && !fclose(log) && ok;
 }
 
-/* Does a new line of the log have @text? Asks until @seconds are over. */
+/* Wait, up to @seconds, for a new line of the log with @text. */
 static inline bool edu_log_has(int log, const char *text, double seconds)
 {
 	double end = hmm_now() + seconds;
@@ -109,7 +108,7 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
 			continue;
 		}
 		line[len] = '\0';
-		/* Not what the test itself says that it expects */
+		/* Skip the test's own announcement of the line */
 		if (strstr(line, text) && !strstr(line, "hmm-expect"))
 			return true;
 	}
@@ -117,9 +116,9 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
 }
 
 /*
- * Has the device do its last transfer again, at an address where nothing of
- * the process is any more. True if the IOMMU has reported just that; the
- * harness is told that the report is no accident.
+ * Make the device repeat its last transfer, to an address that is no longer
+ * mapped. Return true if the IOMMU has reported a fault at that address. Two
+ * lines in the log announce the report, as an expected one, to the harness.
  */
 static inline bool edu_replay_faults(int fd, uint64_t iova)
 {
