@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What HMM costs, beside what else a kernel has for the same work.
+ * Benchmarks of HMM, compared with other parts of the kernel that do the same
+ * work.
  *
- * A program prepares memory of its own and asks for an operation on it. Here
- * the mirrors, ranges and intervals are made that are to be there meanwhile
- * (the operation's *family* knows how), the operation runs some rounds, each
- * between two readings of the cycle counter, and all is taken down again.
+ * A program prepares memory of its own and requests an operation on it. The
+ * operation's *family* then sets up the mirrors, ranges and intervals that have
+ * to exist, the operation runs for a number of rounds, each between two reads
+ * of the cycle counter, and the family removes its setup.
  *
- * Under QEMU's -icount shift=0 with one CPU the counter goes up by one with
- * each instruction, so what is measured does not depend on the machine. The
- * program checks that, with HMM_BENCH_LOOP.
+ * Under QEMU's -icount shift=0 with one CPU the counter is incremented by one
+ * per instruction, so the results do not depend on the machine. The program
+ * checks that with HMM_BENCH_LOOP.
  *
- * A new operation is a function and a line of bench_ops[]; a new family, for
- * operations that need something else set up, is a struct bench_family, and a
- * file of its own, as hmm_bench_dma.c is.
+ * A new operation is a function and an entry of bench_ops[]. A new family, for
+ * operations that need another setup, is a struct bench_family and a file of
+ * its own, like hmm_bench_dma.c.
  */
 #include <linux/delay.h>
 #include <linux/fs.h>
@@ -34,7 +35,7 @@
 
 #include "hmm_bench.h"
 
-/* How long a range may stay busy, in ms. */
+/* How long to wait for a range that is busy, in ms. */
 #define BENCH_WAIT_MS	10000
 
 static unsigned long bench_other(const struct bench *b, unsigned int i)
@@ -42,7 +43,7 @@ static unsigned long bench_other(const struct bench *b, unsigned int i)
 	return b->run->others_addr + 2 * i * PAGE_SIZE;
 }
 
-/* The entry that asks for what the caller wants, the same for both APIs. */
+/* Set the entries that make the caller's request, for both APIs. */
 static void bench_requests(struct bench *b, u64 request)
 {
 	unsigned long i;
@@ -70,15 +71,15 @@ static const u64 bench_values[HMM_PFN_VALUE_MAX] = {
 	[HMM_PFN_SPECIAL]	= BIT_ULL(5),
 };
 
-static u64 bench_mirror_ask(const struct bench *b)
+static u64 bench_mirror_req(const struct bench *b)
 {
-	u64 ask = 0;
+	u64 req = 0;
 
-	if (b->run->ask & HMM_BENCH_READ)
-		ask |= BENCH_V;
-	if (b->run->ask & HMM_BENCH_WRITE)
-		ask |= BENCH_W;
-	return ask;
+	if (b->run->req & HMM_BENCH_READ)
+		req |= BENCH_V;
+	if (b->run->req & HMM_BENCH_WRITE)
+		req |= BENCH_W;
+	return req;
 }
 
 static int bench_sync(struct hmm_mirror *mirror,
@@ -105,7 +106,7 @@ static void bench_range_init(struct bench *b, struct hmm_range *range,
 	range->flags = bench_flags;
 	range->values = bench_values;
 	range->pfn_shift = PAGE_SHIFT;
-	range->default_flags = b->run->stride ? 0 : bench_mirror_ask(b);
+	range->default_flags = b->run->stride ? 0 : bench_mirror_req(b);
 	range->pfn_flags_mask = b->run->stride ? BENCH_V | BENCH_W : 0;
 }
 
@@ -205,7 +206,7 @@ static const struct bench_family bench_mirror_family = {
 
 static int bench_mirror_before(struct bench *b)
 {
-	bench_requests(b, bench_mirror_ask(b));
+	bench_requests(b, bench_mirror_req(b));
 	return 0;
 }
 
@@ -221,7 +222,7 @@ static int bench_mirror_fault(struct bench *b)
 
 static int bench_mirror_drop(struct bench *b)
 {
-	bench_requests(b, bench_mirror_ask(b));
+	bench_requests(b, bench_mirror_req(b));
 	if (b->mirrors[0].range.hmm)
 		hmm_range_unregister(&b->mirrors[0].range);
 	return 0;
@@ -238,9 +239,9 @@ static int bench_mirror_range_unregister(struct bench *b)
 	return 0;
 }
 
-static void bench_mirror_range_again(struct bench *b)
+static void bench_mirror_range_reregister(struct bench *b)
 {
-	/* What is missing afterwards the next round's before() tells */
+	/* A failure shows in the next round, as its range is not registered */
 	bench_mirror_range_register(b);
 }
 
@@ -256,8 +257,8 @@ static int bench_mirror_take(struct bench *b)
 }
 
 /*
- * A device faults when it likes. Were the next fault made at once, most would
- * come in a pause of the load, of which the one before had waited for the start.
+ * Wait between two faults. A fault right after the last one would mostly hit a
+ * pause of the load, since the last one has waited for the start of that pause.
  */
 static void bench_device_pause(void)
 {
@@ -270,7 +271,7 @@ static int bench_mirror_idle(struct bench *b)
 	return bench_mirror_drop(b);
 }
 
-/* What a driver does for a page fault of its device. */
+/* A driver's handler of a page fault of its device. */
 static int bench_mirror_device(struct bench *b)
 {
 	struct bench_mirror *dev = &b->mirrors[0];
@@ -346,7 +347,7 @@ static bool bench_invalidate(struct mmu_interval_notifier *interval,
 	return true;
 }
 
-/* Of intervals elsewhere. */
+/* For the intervals at other addresses. */
 static bool bench_invalidate_other(struct mmu_interval_notifier *interval,
 				   const struct mmu_notifier_range *update,
 				   unsigned long seq)
@@ -425,20 +426,20 @@ static const struct bench_family bench_interval_family = {
 	.count		= bench_interval_count,
 };
 
-static u64 bench_interval_ask(const struct bench *b)
+static u64 bench_interval_req(const struct bench *b)
 {
-	u64 ask = 0;
+	u64 req = 0;
 
-	if (b->run->ask & HMM_BENCH_READ)
-		ask |= HMM_INTERVAL_PFN_REQ_FAULT;
-	if (b->run->ask & HMM_BENCH_WRITE)
-		ask |= HMM_INTERVAL_PFN_REQ_WRITE;
-	return ask;
+	if (b->run->req & HMM_BENCH_READ)
+		req |= HMM_INTERVAL_PFN_REQ_FAULT;
+	if (b->run->req & HMM_BENCH_WRITE)
+		req |= HMM_INTERVAL_PFN_REQ_WRITE;
+	return req;
 }
 
 static int bench_interval_before(struct bench *b)
 {
-	bench_requests(b, bench_interval_ask(b));
+	bench_requests(b, bench_interval_req(b));
 	return 0;
 }
 
@@ -450,7 +451,7 @@ static void bench_interval_range(struct bench *b,
 		.start = b->start,
 		.end = b->end,
 		.hmm_pfns = (unsigned long *)b->pfns,
-		.default_flags = b->run->stride ? 0 : bench_interval_ask(b),
+		.default_flags = b->run->stride ? 0 : bench_interval_req(b),
 		.pfn_flags_mask = b->run->stride ?
 				  HMM_INTERVAL_PFN_REQ_FAULT |
 						  HMM_INTERVAL_PFN_REQ_WRITE :
@@ -479,7 +480,7 @@ static int bench_interval_fault(struct bench *b)
 
 static int bench_interval_drop(struct bench *b)
 {
-	bench_requests(b, bench_interval_ask(b));
+	bench_requests(b, bench_interval_req(b));
 	if (b->intervals[0].interval.mm)
 		mmu_interval_notifier_remove(&b->intervals[0].interval);
 	b->intervals[0].interval.mm = NULL;
@@ -580,7 +581,7 @@ static int bench_miss(struct bench *b)
 	return 0;
 }
 
-/* Only a range that is valid has something to lose. */
+/* An invalidation only has work to do if the range is valid. */
 static int bench_mirror_hit_before(struct bench *b)
 {
 	unsigned int i;
@@ -672,7 +673,7 @@ static int bench_mm_fault(struct bench *b)
 	struct vm_area_struct *vma = vma_lookup(b->mm, b->start);
 	unsigned long addr;
 
-	if (b->run->ask & HMM_BENCH_WRITE)
+	if (b->run->req & HMM_BENCH_WRITE)
 		flags |= FAULT_FLAG_WRITE;
 	if (!vma || vma->vm_end < b->end)
 		return -EFAULT;
@@ -684,7 +685,7 @@ static int bench_mm_fault(struct bench *b)
 
 static int bench_pin(struct bench *b)
 {
-	unsigned int gup = b->run->ask & HMM_BENCH_WRITE ? FOLL_WRITE : 0;
+	unsigned int gup = b->run->req & HMM_BENCH_WRITE ? FOLL_WRITE : 0;
 	int n = pin_user_pages_fast(b->start, b->run->npages, gup, b->pages);
 
 	if (n < 0)
@@ -771,7 +772,7 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 	[HMM_BENCH_MIRROR_RANGE_UNREGISTER] = {
 		.family = &bench_mirror_family,
 		.run = bench_mirror_range_unregister,
-		.after = bench_mirror_range_again,
+		.after = bench_mirror_range_reregister,
 	},
 	[HMM_BENCH_INTERVAL_REMOVE] = {
 		.family = &bench_interval_family,
@@ -870,7 +871,10 @@ static int bench_rounds(struct bench *b)
 	run->late = cycles[n * 99 / 100];
 	run->worst = cycles[n - 1];
 	kvfree(cycles);
-	/* An invalidation that a valid range slept through is a wrong result */
+	/*
+	 * The range stayed valid in spite of an invalidation: the result is
+	 * wrong
+	 */
 	return ret ?: b->stale ? -EILSEQ : 0;
 }
 
@@ -899,7 +903,7 @@ static int bench_check(const struct hmm_bench_run *run)
 	    run->npages > HMM_BENCH_MAX_PAGES ||
 	    run->devices > HMM_BENCH_MAX_DEVICES ||
 	    run->others > HMM_BENCH_MAX_OTHERS ||
-	    run->ask & ~(HMM_BENCH_READ | HMM_BENCH_WRITE))
+	    run->req & ~(HMM_BENCH_READ | HMM_BENCH_WRITE))
 		return -EINVAL;
 	if (!PAGE_ALIGNED(run->addr) || !PAGE_ALIGNED(run->others_addr) ||
 	    run->addr > TASK_SIZE - len - PAGE_SIZE ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of the benchmark share: hmm_bench.c has the requests and most
+ * Shared by the files of the benchmark: hmm_bench.c has the requests and most
  * operations, hmm_bench_dma.c those that map memory for DMA.
  */
 #ifndef LIB_HMM_BENCH_H
@@ -19,8 +19,8 @@ struct bench_dma;
 /**
  * struct bench_mirror - a device that uses the mirror API
  * @mirror: its mirror
- * @range: its range, over all of the addresses
- * @lock: what the callback takes
+ * @range: its range, which covers all addresses
+ * @lock: taken by the callback
  */
 struct bench_mirror {
 	struct hmm_mirror mirror;
@@ -30,15 +30,15 @@ struct bench_mirror {
 
 /**
  * struct bench_interval - a device that uses the interval API
- * @interval: its interval, over all of the addresses
- * @lock: what the callback takes
+ * @interval: its interval, which covers all addresses
+ * @lock: taken by the callback
  */
 struct bench_interval {
 	struct mmu_interval_notifier interval;
 	spinlock_t lock; /* the driver's */
 };
 
-/* What is there while an operation runs; what was found then, if that counts. */
+/* Setup of an operation, and its removal; check of the results, if any. */
 struct bench_family {
 	int (*setup)(struct bench *b);
 	void (*teardown)(struct bench *b);
@@ -52,12 +52,12 @@ enum bench_lock {
 };
 
 /**
- * struct bench_op - something that can be measured
- * @family: what has to be there
+ * struct bench_op - an operation that can be measured
+ * @family: its setup
  * @lock: held around @run
- * @before: before each round, not counted
- * @run: what is counted
- * @after: after each round whose @run was called, not counted
+ * @before: called before each round, not counted
+ * @run: counted
+ * @after: called after each round whose @run was called, not counted
  */
 struct bench_op {
 	const struct bench_family *family;
@@ -71,20 +71,20 @@ struct bench_op {
  * struct bench - one request
  * @run: the request
  * @op: its operation
- * @mm: the caller's
+ * @mm: mm of the caller
  * @start: first address
  * @end: address after the last
- * @pfns: an entry a page, as the operation writes them
+ * @pfns: one entry per page, as the operation writes them
  * @pages: pages that are pinned
- * @nr_pinned: how many
+ * @nr_pinned: number of @pages
  * @mirrors: mirror family
  * @intervals: interval family
- * @nr_devices: how many of these are registered
- * @ranges: of the mirror family, elsewhere
- * @others: of the interval family, elsewhere
- * @nr_others: how many of these are registered
+ * @nr_devices: number of @mirrors or @intervals that are registered
+ * @ranges: mirror family, at other addresses
+ * @others: interval family, at other addresses
+ * @nr_others: number of @ranges or @others that are registered
  * @dma: DMA family
- * @stale: rounds in which an invalidation was not noticed
+ * @stale: number of rounds in which an invalidation was missed
  */
 struct bench {
 	struct hmm_bench_run *run;
@@ -108,7 +108,7 @@ struct bench {
 int bench_mirror_setup(struct bench *b);
 void bench_mirror_teardown(struct bench *b);
 
-/* By operation, from HMM_BENCH_DMA_FIRST on. */
+/* Indexed by operation, from HMM_BENCH_DMA_FIRST on. */
 extern const struct bench_op bench_dma_ops[];
 
 #endif /* LIB_HMM_BENCH_H */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What it costs to map memory for DMA, for hmm_bench.c: by the page and in a
- * batch, beside a loop over dma_map_page() such as drivers have.
+ * Benchmarks of mapping memory for DMA, for hmm_bench.c: page by page and as a
+ * batch, compared with the loop over dma_map_page() that drivers have.
  *
- * All of it is for a PCI device behind an IOMMU, the first edu that is found;
- * whether a driver is bound to it makes no difference. In the loop's favour
- * the pages are known already, while ours faults them as well.
+ * All operations use a PCI device behind an IOMMU, the first edu device,
+ * whether a driver is bound to it or not. The loop has an advantage: its pages
+ * are already known, while the other operations also fault them.
  */
 #include <linux/dma-mapping.h>
 #include <linux/iommu-dma.h>
@@ -18,10 +18,10 @@
 #define BENCH_DMA_DEVICE	0x11e8
 
 /**
- * struct bench_dma - what the DMA family adds
+ * struct bench_dma - data of the DMA family
  * @pdev: the device
- * @daddrs: an address a page
- * @batch: where all is mapped as one
+ * @daddrs: one address per page
+ * @batch: mapping of all pages as one
  */
 struct bench_dma {
 	struct pci_dev *pdev;
@@ -76,7 +76,7 @@ static struct hmm_range *bench_dma_range(struct bench *b)
 	return &b->mirrors[0].range;
 }
 
-/* All pages, or it is no measurement. */
+/* The measurement requires that all pages are mapped. */
 static int bench_dma_all(struct bench *b, long ret)
 {
 	if (ret < 0)

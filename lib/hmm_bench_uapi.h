@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * What lib/hmm_bench.c and the program that asks it have in common.
+ * Requests to lib/hmm_bench.c.
  *
- * One request measures one operation on memory of the caller's own. Whatever
- * the operation needs, mirrors and ranges that are to be registered meanwhile,
- * is made for the request and is gone when it returns.
+ * One request measures one operation on memory of the caller. The mirrors and
+ * ranges that the operation needs are created for the request and removed
+ * before it returns.
  */
 #ifndef LIB_HMM_BENCH_UAPI_H
 #define LIB_HMM_BENCH_UAPI_H
@@ -13,29 +13,29 @@
 #include <linux/types.h>
 
 /*
- * MIRROR is ours, INTERVAL the API that the base has. "Page" is the first page
- * of the addresses given.
+ * MIRROR operations use the mirror API, INTERVAL operations the base's API.
+ * "The page" is the first page of the given addresses.
  */
 enum hmm_bench_op {
-	/* An assembly loop of npages turns, two instructions each */
+	/* An assembly loop of npages iterations, two instructions each */
 	HMM_BENCH_LOOP,
-	/* What is counted when nothing is done */
+	/* The cost of the measurement itself */
 	HMM_BENCH_NOTHING,
 
-	/* Read, and where asked fault, all the addresses in one range */
+	/* Read, and fault if requested, all addresses in one range */
 	HMM_BENCH_MIRROR_FAULT,
 	HMM_BENCH_INTERVAL_FAULT,
-	/* A page walk that copies what it finds, and no more */
+	/* A page walk that only copies the entries */
 	HMM_BENCH_WALK_COPY,
-	/* handle_mm_fault() for each page, with a MIRROR's range around it */
+	/* handle_mm_fault() for each page, within a MIRROR's range */
 	HMM_BENCH_MM_FAULT,
 	HMM_BENCH_PIN,
 	HMM_BENCH_UNPIN,
 
-	/* Take the range, fault, look whether it is valid, drop it */
+	/* Register a range, fault it, check it, unregister it */
 	HMM_BENCH_MIRROR_TAKE,
 	HMM_BENCH_INTERVAL_TAKE,
-	/* The same with all the waiting and repeating of a driver */
+	/* The same with the waits and retries of a driver */
 	HMM_BENCH_MIRROR_DEVICE,
 	HMM_BENCH_INTERVAL_DEVICE,
 
@@ -48,15 +48,15 @@ enum hmm_bench_op {
 	HMM_BENCH_MIRROR_WAIT,
 	HMM_BENCH_INTERVAL_READ_BEGIN,
 
-	/* Invalidate the page, which lies in the range */
+	/* Invalidate the page, which is in the range */
 	HMM_BENCH_MIRROR_INVALIDATE,
 	HMM_BENCH_INTERVAL_INVALIDATE,
-	/* Invalidate a page that no interval has */
+	/* Invalidate a page that is in no interval */
 	HMM_BENCH_INTERVAL_MISS,
 
 	/*
-	 * Map and unmap all the addresses for a device: by the page, in a
-	 * batch, or, where they have been faulted before, in a plain loop
+	 * Map and unmap all addresses for a device: page by page, as a batch,
+	 * or, if faulted before, in a plain loop
 	 */
 	HMM_BENCH_DMA_MAP,
 	HMM_BENCH_DMA_UNMAP,
@@ -73,7 +73,7 @@ enum hmm_bench_op {
 
 #define HMM_BENCH_DMA_FIRST	HMM_BENCH_DMA_MAP
 
-/* For &hmm_bench_run.ask; 0 is a snapshot. WRITE comes with READ. */
+/* For &hmm_bench_run.req; 0 is a snapshot. WRITE requires READ. */
 #define HMM_BENCH_READ	0x1
 #define HMM_BENCH_WRITE	0x2
 
@@ -85,30 +85,30 @@ enum hmm_bench_op {
 /**
  * struct hmm_bench_run - measure an operation
  * @addr: first address, page aligned
- * @npages: how many pages
+ * @npages: number of pages
  * @op: enum hmm_bench_op
- * @rounds: how often
- * @ask: HMM_BENCH_READ and _WRITE: what is asked of the pages
- * @stride: 0 to ask that of all pages at once; n to ask it of every n-th, each
- *	with a request of its own
- * @devices: how many mirrors (or intervals) have a range over the addresses;
- *	0 is taken as 1 where the operation needs one
- * @others: how many more ranges (or intervals) of a page there are
- * @others_addr: where the first of them is, the next are two pages apart
- * @best: cycles, the least of all rounds
- * @median: in the middle of them
- * @late: 99 of 100 are not above this
- * @worst: the most
- * @calls: in the last round, of the function that is measured
- * @valid: in the last round, pages that were there
- * @writable: and that can be written
+ * @rounds: number of rounds
+ * @req: request for the pages, HMM_BENCH_READ and _WRITE
+ * @stride: 0 to make the request for all pages at once; n to make it for every
+ *	n-th page, as a request of its own
+ * @devices: number of mirrors (or intervals) with a range over the addresses;
+ *	0 means 1 if the operation needs one
+ * @others: number of other ranges (or intervals), of one page each
+ * @others_addr: address of the first of them; they are two pages apart
+ * @best: lowest number of cycles of all rounds
+ * @median: median of all rounds
+ * @late: 99th percentile
+ * @worst: highest number of cycles
+ * @calls: calls of the measured function in the last round
+ * @valid: pages present in the last round
+ * @writable: pages writable in the last round
  */
 struct hmm_bench_run {
 	__u64 addr;
 	__u64 npages;
 	__u32 op;
 	__u32 rounds;
-	__u32 ask;
+	__u32 req;
 	__u32 stride;
 	__u32 devices;
 	__u32 others;

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A whole driver on an HMM mirror: QEMU's "edu" PCI device copies between its
- * own buffer and the memory of a process, at addresses that the process names.
+ * A complete driver on an HMM mirror: QEMU's "edu" PCI device copies between
+ * its own buffer and the memory of a process, at addresses from the process.
  *
- * Each open file mirrors the address space of who opened it. A request maps
- * the page or two that it is about, has the engine do the transfer, and unmaps
- * them. While it runs, it is the device's *job*; what the CPU does to those
- * pages meanwhile reaches edu_sync(), which takes them from the engine before
- * it returns. The request then begins anew, with the pages that are there now.
+ * Each open file mirrors the address space of its opener. A request maps the
+ * one or two pages that it needs, starts the transfer, and unmaps them. While
+ * the transfer runs, the request is the device's *job*. If the CPU changes one
+ * of these pages meanwhile, edu_sync() takes all of them from the engine before
+ * it returns. The request then starts again with the pages that are mapped now.
  *
- * The engine takes 100 ms for a transfer and cannot be told to stop; but with
- * bus mastering off, what it does reaches nobody. It goes on again only when
- * the engine has run down, or the rest of a stopped transfer would still land.
+ * The engine takes 100 ms per transfer and cannot be stopped, but without bus
+ * mastering its accesses are discarded. Bus mastering is enabled again only
+ * after the engine has finished, as the rest of a stopped transfer would
+ * otherwise reach memory.
  *
  * Locks:
  *
- *	engine			one request at a time has the hardware
+ *	engine			serializes use of the hardware
  *	  mmap_lock
- *	    lock		what callbacks see and change
+ *	    lock		state that callbacks read and change
  *
- * A device with more than one transfer would have a table of jobs; one whose
- * table cannot be changed under a spinlock would use a mutex, which the
- * callback may only try for where it must not block.
+ * A device with more than one transfer would have a table of jobs. If such a
+ * table cannot be changed under a spinlock, a mutex protects it, for which a
+ * non-blockable callback must use mutex_trylock().
  */
 #include <linux/hmm.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
@@ -52,13 +53,13 @@
 #define EDU_DMA_CMD		0x98
 #define EDU_CMD_RUN		BIT(0)
 #define EDU_CMD_STORE		BIT(1)
-/* The device's buffer, in the device's own addresses */
+/* The device's buffer, as a device address */
 #define EDU_BUFFER		0x40000
 
 #define EDU_POLL_US		1000
 #define EDU_TIMEOUT_US		(5 * USEC_PER_SEC)
 
-/* EDU_MIRROR_MAX bytes lie in two pages at the most. */
+/* EDU_MIRROR_MAX bytes span at most two pages. */
 #define EDU_JOB_PAGES		2
 
 static unsigned int dma_bits = 28;
@@ -66,7 +67,7 @@ module_param(dma_bits, uint, 0444);
 MODULE_PARM_DESC(dma_bits,
 		 "Address bits that the devices have, see their property dma_mask");
 
-/* Entries as a page table might have them; the flags are below the pfn. */
+/* Entries like those of a page table; the flags are below the pfn. */
 enum {
 	EDU_PTE_VALID	= BIT(0),
 	EDU_PTE_WRITE	= BIT(1),
@@ -86,15 +87,15 @@ static const u64 edu_values[HMM_PFN_VALUE_MAX] = {
 };
 
 /**
- * struct edu_job - a request while the hardware may use its pages
- * @file: whose request it is
+ * struct edu_job - a request while the hardware may access its pages
+ * @file: the file of the request
  * @range: the pages
  * @pfns: for @range
- * @daddrs: where the device has the pages
+ * @daddrs: DMA addresses of the pages
  * @addr: first byte
- * @len: bytes
+ * @len: number of bytes
  * @store: the device writes
- * @stopped: a callback has taken the pages away
+ * @stopped: a callback has unmapped the pages
  */
 struct edu_job {
 	struct edu_file *file;
@@ -107,7 +108,7 @@ struct edu_job {
 	bool stopped;
 };
 
-/* A transfer as the engine's registers have it. */
+/* A transfer in the format of the engine's registers. */
 struct edu_transfer {
 	u64 src;
 	u64 dst;
@@ -116,19 +117,19 @@ struct edu_transfer {
 };
 
 /**
- * struct edu - a device; it outlives the hardware while a file is open
- * @ref: one for the hardware, one for each file
- * @misc: its node
- * @name: of the node
+ * struct edu - a device; exists while the hardware does or a file is open
+ * @ref: one for the hardware, one per file
+ * @misc: its device node
+ * @name: name of the node
  * @pdev: the hardware
  * @mmio: its registers
  * @engine: held while the registers are used; protects @last
  * @last: the last transfer
  * @lock: the driver's lock: taken by the callback, protects all below and the
  *	state of the job
- * @job: what the engine works on, NULL if nothing is mapped
- * @gone: the hardware must not be used any more; stays so, and is looked at
- *	without the lock too
+ * @job: the engine's job, NULL if no page is mapped
+ * @gone: the hardware must not be used; never cleared, also read without the
+ *	lock
  */
 struct edu {
 	struct kref ref;
@@ -165,7 +166,7 @@ static void edu_start(struct edu *edu, const struct edu_transfer *transfer)
 	writel(transfer->cmd, edu->mmio + EDU_DMA_CMD);
 }
 
-/* A device that is no longer there reads as all ones, and so as running. */
+/* A removed device reads as all ones, which means that it is running. */
 static int edu_wait(struct edu *edu)
 {
 	u32 cmd;
@@ -176,9 +177,8 @@ static int edu_wait(struct edu *edu)
 }
 
 /*
- * Takes the pages from the engine. What it has written by now is in them, so
- * they are dirty; under the lock and before the callback is over they are
- * still the process's.
+ * Take the pages from the engine. It may have written them, so they are marked
+ * dirty: the process still owns them until the callback returns.
  */
 static void edu_stop(struct edu *edu)
 {
@@ -214,7 +214,7 @@ static int edu_sync(struct hmm_mirror *mirror,
 	return 0;
 }
 
-/* No release: at the exit of the process edu_sync() is called for all of it */
+/* No release: at mm exit edu_sync() is called for the whole address space */
 static const struct hmm_mirror_ops edu_mirror_ops = {
 	.sync_cpu_device_pagetables = edu_sync,
 };
@@ -228,7 +228,7 @@ static int edu_job_map(struct edu *edu, struct edu_job *job)
 	struct mm_struct *mm = edu_mm(job->file);
 	long ret;
 
-	/* We have the engine, so edu_remove() waits for us, if it comes now */
+	/* edu_remove() takes the engine, so it waits for us if it runs now */
 	if (READ_ONCE(edu->gone))
 		return -ENODEV;
 	if (!hmm_range_wait_until_valid(&job->range, HMM_RANGE_DEFAULT_TIMEOUT))
@@ -237,13 +237,13 @@ static int edu_job_map(struct edu *edu, struct edu_job *job)
 		return -EINTR;
 	ret = hmm_range_dma_map(&job->range, &edu->pdev->dev, job->daddrs,
 				HMM_FAULT_ALLOW_RETRY);
-	/* With -EAGAIN the fault has dropped it */
+	/* With -EAGAIN the fault has dropped the lock */
 	if (ret != -EAGAIN)
 		mmap_read_unlock(mm);
 	return ret < 0 ? ret : 0;
 }
 
-/* From here on the callback knows of the job, if it is not too late. */
+/* Publish the job to the callback, if it is still valid. */
 static int edu_job_publish(struct edu *edu, struct edu_job *job)
 {
 	int ret = 0;
@@ -262,7 +262,7 @@ static int edu_job_publish(struct edu *edu, struct edu_job *job)
 	return ret;
 }
 
-/* One page's share of the job. */
+/* Transfer the part of the job that is in one page. */
 static int edu_job_transfer(struct edu *edu, struct edu_job *job,
 			    unsigned long done, unsigned long count)
 {
@@ -300,8 +300,8 @@ static int edu_job_run(struct edu *edu, struct edu_job *job)
 }
 
 /*
- * The engine has run down, or it never will. Where a callback has stopped the
- * job, nothing of it may be relied on, however far it came.
+ * The engine has finished, or has timed out. The data of a job that a callback
+ * has stopped is invalid, no matter how much was transferred.
  */
 static int edu_job_finish(struct edu *edu, struct edu_job *job, int ret)
 {
@@ -337,7 +337,7 @@ static int edu_job_try(struct edu *edu, struct edu_job *job)
 	return edu_job_finish(edu, job, ret);
 }
 
-/* Until it is done, fails for good, or the caller is killed. */
+/* Retry until the job is done, fails for good, or the caller is killed. */
 static int edu_job_do(struct edu *edu, struct edu_job *job, u32 *retries)
 {
 	int ret;
@@ -395,7 +395,7 @@ static int edu_copy(struct edu_file *ef, struct edu_mirror_copy *copy,
 	return ret;
 }
 
-/* With the engine ours there is no job, so nothing is mapped: it must fail. */
+/* Without a job no page is mapped, so this transfer has to fail. */
 static int edu_replay(struct edu *edu)
 {
 	int ret = 0;
@@ -435,7 +435,7 @@ static long edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct edu_mirror_copy copy;
 	int ret;
 
-	/* A file that went to another process still mirrors the first one */
+	/* A file inherited by another process still mirrors its opener */
 	if (current->mm != edu_mm(ef))
 		return -EPERM;
 	if (cmd == EDU_MIRROR_REPLAY)
@@ -471,7 +471,10 @@ static int edu_open(struct inode *inode, struct file *file)
 	mmap_write_unlock(mm);
 	if (ret)
 		goto err_free;
-	/* misc_deregister() waits for us, so the hardware's own is there */
+	/*
+	 * misc_deregister() waits for us, so the reference of the hardware
+	 * exists
+	 */
 	kref_get(&edu->ref);
 	file->private_data = ef;
 	return nonseekable_open(inode, file);
@@ -499,9 +502,7 @@ static const struct file_operations edu_fops = {
 	.compat_ioctl	= compat_ptr_ioctl,
 };
 
-/*
- * The device comes and goes
- */
+/* Probe and removal */
 
 static int edu_probe_hardware(struct edu *edu)
 {
@@ -516,7 +517,7 @@ static int edu_probe_hardware(struct edu *edu)
 		return PTR_ERR(edu->mmio);
 	if ((readl(edu->mmio + EDU_ID) & EDU_ID_MASK) != EDU_ID_IS)
 		return -ENODEV;
-	/* What an IOMMU does for the device, nothing else can */
+	/* Beyond the reach of the device only an IOMMU helps */
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(dma_bits));
 	if (ret) {
 		dev_info(&pdev->dev,
@@ -524,7 +525,7 @@ static int edu_probe_hardware(struct edu *edu)
 			 dma_bits);
 		return -ENODEV;
 	}
-	/* What an earlier driver started must not come through to us */
+	/* A transfer that an earlier driver started must not reach memory */
 	ret = edu_wait(edu);
 	if (ret)
 		return ret;
@@ -569,7 +570,7 @@ err_put:
 	return ret;
 }
 
-/* Files may be open, and a transfer may be under way. */
+/* Files may be open, and a transfer may be in progress. */
 static void edu_remove(struct pci_dev *pdev)
 {
 	struct edu *edu = pci_get_drvdata(pdev);
@@ -579,7 +580,9 @@ static void edu_remove(struct pci_dev *pdev)
 	WRITE_ONCE(edu->gone, true);
 	edu_stop(edu);
 	spin_unlock(&edu->lock);
-	/* Who has the engine now may map pages yet, and read its registers */
+	/*
+	 * The holder of the engine may still map pages and read the registers
+	 */
 	mutex_lock(&edu->engine);
 	pci_clear_master(pdev);
 	mutex_unlock(&edu->engine);
@@ -609,7 +612,9 @@ static int __init edu_init(void)
 static void __exit edu_exit(void)
 {
 	pci_unregister_driver(&edu_driver);
-	/* What hmm_mirror_unregister() left to be freed later calls us no more */
+	/*
+	 * Wait until the freed subscription can no longer call into the module
+	 */
 	mmu_notifier_synchronize();
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What HMM mirrors do: which invalidations they hear of, which ranges those
- * hit, and what came of faults. Enough to tell why a device's fault had to be
- * made again.
+ * Events of HMM mirrors: invalidations, the ranges that they hit, and results
+ * of faults. Together they show why a device's fault was retried.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM hmm
@@ -74,7 +73,7 @@ DEFINE_EVENT(hmm_update, hmm_invalidate_end,
 	TP_ARGS(update)
 );
 
-/* A range that was read, or is being read, is not to be trusted any more. */
+/* A range was marked invalid; its entries, read or being read, are stale. */
 TRACE_EVENT(hmm_range_hit,
 
 	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range),
@@ -99,7 +98,9 @@ TRACE_EVENT(hmm_range_hit,
 		  __entry->end, __entry->valid ? "valid" : "not valid")
 );
 
-/* @ret is 0 where all of the range was read, else what hmm_range_fault() says. */
+/*
+ * @ret is 0 if all of the range was read, else the error of hmm_range_fault().
+ */
 TRACE_EVENT(hmm_range_fault,
 
 	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range,
@@ -133,5 +134,5 @@ TRACE_EVENT(hmm_range_fault,
 
 #endif /* _TRACE_HMM_H */
 
-/* Reads this file again, with other meanings of its macros */
+/* Must be outside of the include guard */
 #include <trace/define_trace.h>

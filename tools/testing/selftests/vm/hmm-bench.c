@@ -300,7 +300,7 @@ struct row {
 
 #define SIZE_ROW(n) \
 	{ "size-" #n, make_contiguous, n, PER_CALL, 9, \
-	  .run = { .ask = READ }, PINS, .valid = ALL }
+	  .run = { .req = READ }, PINS, .valid = ALL }
 #define HIT_ROW(n) \
 	{ "invalidate-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .devices = 1, .others = (n) - 1 }, HITS }
@@ -311,14 +311,14 @@ struct row {
 	  .stock = HMM_BENCH_INTERVAL_INVALIDATE }
 #define TAKE_ROW(n) \
 	{ "take-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
-	  .run = { .ask = READ, .others = (n) - 1 }, TAKES, .valid = ALL }
+	  .run = { .req = READ, .others = (n) - 1 }, TAKES, .valid = ALL }
 #define MIRRORS_ROW(n) \
 	{ "invalidate-mirrors-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .devices = n }, HITS }
 
 #define DMA_ROW(name, make, how, beside, what) \
 	{ name, make, 512, PER_PAGE, 9, \
-	  .run = { .ask = WRITE }, \
+	  .run = { .req = WRITE }, \
 	  .ours = HMM_BENCH_##how##_##what, \
 	  .stock = HMM_BENCH_##beside##_##what }
 
@@ -328,36 +328,36 @@ static const struct row rows[] = {
 	{ "snapshot-shuffled", make_shuffled, MIB64, PER_PAGE, 5,
 	  PINS, .valid = ALL, .writable = ALL },
 	{ "request-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
-	  .run = { .ask = WRITE }, PINS, .valid = ALL, .writable = ALL },
+	  .run = { .req = WRITE }, PINS, .valid = ALL, .writable = ALL },
 	{ "request-shuffled", make_shuffled, MIB64, PER_PAGE, 5,
-	  .run = { .ask = WRITE }, PINS, .valid = ALL, .writable = ALL },
+	  .run = { .req = WRITE }, PINS, .valid = ALL, .writable = ALL },
 	{ "snapshot-thp", make_thp, MIB64, PER_PAGE, 5,
 	  PINS, .valid = ALL, .writable = ALL },
 	{ "snapshot-empty", make_empty, MIB64, PER_PAGE, 5, WALKS,
 	  .valid = NONE },
 	{ "take-page", make_contiguous, 1, PER_CALL, 99,
-	  .run = { .ask = READ }, TAKES, .valid = ALL },
+	  .run = { .req = READ }, TAKES, .valid = ALL },
 	{ "fault-empty", make_empty, MIB64, PER_PAGE, 3, true,
-	  .run = { .ask = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
 	{ "fault-zero", make_zero, MIB64, PER_PAGE, 3, true,
-	  .run = { .ask = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
 	HIT_ROW(10),
 	HIT_ROW(10000),
 	HIT_ROW(100000),
 
 	{ "each-contiguous", make_contiguous, MIB64, PER_PAGE, 5,
-	  .run = { .ask = WRITE, .stride = 1 }, WALKS, .valid = ALL,
+	  .run = { .req = WRITE, .stride = 1 }, WALKS, .valid = ALL,
 	  .writable = ALL },
 	{ "each-shuffled", make_shuffled, MIB64, PER_PAGE, 5,
-	  .run = { .ask = WRITE, .stride = 1 }, WALKS, .valid = ALL,
+	  .run = { .req = WRITE, .stride = 1 }, WALKS, .valid = ALL,
 	  .writable = ALL },
 	{ "each-second", make_shuffled, MIB64, PER_PAGE, 5,
-	  .run = { .ask = WRITE, .stride = 2 }, WALKS, .valid = ALL,
+	  .run = { .req = WRITE, .stride = 2 }, WALKS, .valid = ALL,
 	  .writable = ALL },
 	{ "snapshot-half", make_half, MIB64, PER_PAGE, 5, WALKS,
 	  .valid = HALF, .writable = HALF },
 	{ "fault-half", make_half, MIB64, PER_PAGE, 3, true,
-	  .run = { .ask = WRITE }, FAULTS, .valid = ALL, .writable = ALL },
+	  .run = { .req = WRITE }, FAULTS, .valid = ALL, .writable = ALL },
 	{ "snapshot-zero", make_zero, MIB64, PER_PAGE, 5, WALKS, .valid = ALL,
 	  .writable = NONE },
 	{ "snapshot-hugetlb", make_hugetlb, MIB64, PER_PAGE, 5, WALKS,
@@ -367,7 +367,7 @@ static const struct row rows[] = {
 	{ "snapshot-swapped", make_swapped, MIB64, PER_PAGE, 5, WALKS,
 	  .valid = NONE },
 	{ "fault-swapped", make_swapped, MIB64 / 16, PER_PAGE, 3, true,
-	  .run = { .ask = READ }, MM_FAULTS, .valid = ALL },
+	  .run = { .req = READ }, MM_FAULTS, .valid = ALL },
 
 	SIZE_ROW(1),
 	SIZE_ROW(16),
@@ -683,7 +683,7 @@ static void load_side(const char *side, enum hmm_bench_op op, char *addr,
 		.addr = (uintptr_t)addr,
 		.npages = 16,
 		.rounds = LOAD_ROUNDS,
-		.ask = READ,
+		.req = READ,
 		.others = LOAD_RANGES,
 		.others_addr = (uintptr_t)unmapped,
 	};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the drivers here have in common and what has nothing to do with HMM:
- * files, arguments, and moving data between a page and a kernel buffer.
+ * The parts of these drivers that are unrelated to HMM: files, arguments, and
+ * copies between a page and a kernel buffer.
  *
- * Each driver has a struct compat_driver of functions. A file is one buffer in
- * the memory of the process that opened it.
+ * Each driver has a struct compat_driver with its functions. A file is one
+ * buffer in the memory of the process that opened it.
  */
 #ifndef SELFTESTS_VM_COMPAT_H
 #define SELFTESTS_VM_COMPAT_H
@@ -21,15 +21,15 @@
 
 #include "compat_uapi.h"
 
-/* Of the tree that it is built in, so loading it taints nothing. */
+/* Part of the tree that it is built in, so it does not taint the kernel. */
 MODULE_INFO(intree, "Y");
 
 /**
- * struct compat_file - an open file; a driver's own part follows it
- * @mm: whose memory it is, pinned but not kept in use
- * @start: of the buffer
- * @end: of the buffer, 0 as long as there is none
- * @faults: of the request that is under way
+ * struct compat_file - an open file, embedded in a driver's own structure
+ * @mm: mm of the opener, held by mmgrab() only
+ * @start: start of the buffer
+ * @end: end of the buffer, 0 if there is none yet
+ * @faults: number of device faults of the current request
  */
 struct compat_file {
 	struct mm_struct *mm;
@@ -40,11 +40,11 @@ struct compat_file {
 
 /**
  * struct compat_driver - one of the drivers
- * @misc: its node
- * @size: of what embeds a struct compat_file, as its first member
- * @open: a file is opened; @mm is set
- * @release: it is closed; no other call is under way
- * @buffer: its buffer is known
+ * @misc: its device node
+ * @size: size of the structure that starts with a struct compat_file
+ * @open: open a file; @mm is set
+ * @release: close a file; no other call is in progress
+ * @buffer: set the buffer of a file
  * @copy: copy between @data and the buffer
  */
 struct compat_driver {
@@ -113,7 +113,7 @@ static int compat_copy(struct compat_file *file, void __user *user)
 	return ret;
 }
 
-/* One request at a time in a file: the tests have no more. */
+/* One request at a time per file, which is all that the tests need. */
 static long compat_ioctl(struct file *filp, unsigned int cmd,
 			 unsigned long arg)
 {
@@ -150,7 +150,7 @@ static int compat_open(struct inode *inode, struct file *filp)
 	return ret;
 }
 
-/* The driver frees the file, at once or later. */
+/* The driver frees the file, now or later. */
 static int compat_release(struct inode *inode, struct file *filp)
 {
 	struct compat_file *file = filp->private_data;

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * What hmm-compat-tests says to the drivers here, the same to each.
- */
+/* Requests of hmm-compat-tests, which are the same for all of these drivers. */
 #ifndef SELFTESTS_VM_COMPAT_UAPI_H
 #define SELFTESTS_VM_COMPAT_UAPI_H
 
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* The most pages of a buffer. */
+/* Largest number of pages of a buffer. */
 #define COMPAT_MAX_PAGES	512
 
 /**
- * struct compat_buffer - memory that the device is to use, one for each file
+ * struct compat_buffer - memory for the device to use, one buffer per file
  * @addr: (in) first byte, page aligned
  * @npages: (in) 1 to COMPAT_MAX_PAGES
  */
@@ -22,10 +20,10 @@ struct compat_buffer {
 };
 
 /**
- * struct compat_copy - the device reads or writes all of the buffer
- * @ptr: (in) memory of the caller that it writes to, or reads from
+ * struct compat_copy - let the device read or write the whole buffer
+ * @ptr: (in) memory of the caller to read to, or to write from
  * @write: (in) 1 if the device writes the buffer, else 0
- * @faults: (out) how often it had to fault
+ * @faults: (out) number of device faults
  */
 struct compat_copy {
 	__u64 ptr;

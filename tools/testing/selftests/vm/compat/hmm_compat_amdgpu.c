@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A driver that uses mirrors in the way amdgpu's user pointers did in v5.4: one
- * mirror for each address space, found by its mm, with a tree of the buffers in
- * it; a range on the heap for each submission, registered from the moment the
- * pages are looked up until the job is committed; nothing but hmm_range_fault()
- * asked whether it worked. When the address space goes, the mirror is
- * unregistered by a worker.
+ * A driver that uses mirrors as amdgpu's user pointers did in v5.4: one mirror
+ * per address space, looked up by its mm, with a tree of the buffers in it; one
+ * range on the heap per submission, registered from the lookup of the pages
+ * until the job is committed; only the result of hmm_range_fault() is checked.
+ * When the address space exits, a worker unregisters the mirror.
  *
- * What that driver did wrong, and is mended here:
- *  - a mirror whose address space had no buffers left stayed until its exit,
- *    and so did the module's code; it now goes with the last file as well.
+ * Fixed here, compared with that driver: |- a mirror whose address space had no
+ * buffers left stayed registered until | its exit, and kept the module's code;
+ * it is now unregistered with the last | file as well.
  */
 #include <linux/hmm.h>
 #include <linux/interval_tree.h>
@@ -24,7 +23,7 @@
 #define AMD_VALID	BIT_ULL(0)
 #define AMD_WRITE	BIT_ULL(1)
 
-/* It has no bit for private memory. */
+/* The encoding has no bit for private memory. */
 static const u64 amd_flags[HMM_PFN_FLAG_MAX] = {
 	[HMM_PFN_VALID]			= AMD_VALID,
 	[HMM_PFN_WRITE]			= AMD_WRITE,
@@ -39,13 +38,13 @@ static const u64 amd_values[HMM_PFN_VALUE_MAX] = {
 
 /**
  * struct amd_mn - an address space with buffers in it
- * @mirror: of it
- * @mm: whose it is, the key by which it is found
+ * @mirror: the mirror
+ * @mm: its mm, the key of the lookup
  * @list: entry of amd_mns, under amd_mns_lock
- * @buffers: how many buffers use it, under amd_mns_lock
- * @ref: one for each buffer, one for the worker that is to come
- * @unregister: protects that @mirror is unregistered once
- * @work: unregisters @mirror after the address space's exit
+ * @buffers: number of buffers that use it, under amd_mns_lock
+ * @ref: one per buffer, one for the worker
+ * @unregister: makes sure that @mirror is unregistered only once
+ * @work: unregisters @mirror after the address space has exited
  * @lock: the driver's lock: held for writing while a job is committed, for
  *	reading by the callback; protects @objects
  * @objects: the buffers
@@ -66,8 +65,8 @@ struct amd_mn {
  * struct amd_bo - a buffer in user memory
  * @file: the file
  * @mn: its address space
- * @it: in the tree of @mn
- * @evicted: times that the callback found it in its way
+ * @it: entry of the tree of @mn
+ * @evicted: number of callbacks that overlapped it
  */
 struct amd_bo {
 	struct compat_file file;
@@ -90,7 +89,7 @@ static int amd_sync(struct hmm_mirror *mirror,
 		down_read(&mn->lock);
 	else if (!down_read_trylock(&mn->lock))
 		return -EAGAIN;
-	/* A job runs with the lock held, so by now there is none to wait for */
+	/* Jobs run under the lock, so there is no job to wait for */
 	for (it = interval_tree_iter_first(&mn->objects, update->start,
 					   update->end - 1);
 	     it;
@@ -121,7 +120,7 @@ static void amd_mn_work(struct work_struct *work)
 	kref_put(&mn->ref, amd_mn_free);
 }
 
-/* In here the mirror cannot be unregistered. */
+/* The mirror cannot be unregistered from its callback. */
 static void amd_release(struct hmm_mirror *mirror)
 {
 	struct amd_mn *mn = container_of(mirror, struct amd_mn, mirror);
@@ -158,7 +157,7 @@ static struct amd_mn *amd_mn_new(struct mm_struct *mm)
 	return mn;
 }
 
-/* The one mirror of @mm, a new one if it has none yet. */
+/* Return the mirror of @mm, and create it if there is none yet. */
 static struct amd_mn *amd_mn_get(struct mm_struct *mm)
 {
 	struct amd_mn *mn;
@@ -224,7 +223,7 @@ static void amd_range_free(struct hmm_range *range)
 	kfree(range);
 }
 
-/* Looks up the pages of a submission; the range stays registered. */
+/* Look up the pages of a submission. The range stays registered. */
 static int amd_get_user_pages(struct amd_bo *bo, struct hmm_range *range,
 			      struct page **pages)
 {
@@ -253,13 +252,13 @@ static int amd_get_user_pages(struct amd_bo *bo, struct hmm_range *range,
 	return 0;
 
 err_unregister:
-	/* Registering may have failed, of which nobody took notice */
+	/* The result of the registration was not checked */
 	if (range->hmm)
 		hmm_range_unregister(range);
 	return ret;
 }
 
-/* The last look, and the end of the range. */
+/* Check the range for the last time and unregister it. */
 static bool amd_get_user_pages_done(struct hmm_range *range)
 {
 	bool valid = hmm_range_valid(range);
@@ -268,7 +267,7 @@ static bool amd_get_user_pages_done(struct hmm_range *range)
 	return valid;
 }
 
-/* Commits the job, which here runs at once. */
+/* Commit the job, which runs immediately here. */
 static int amd_submit(struct amd_bo *bo, struct hmm_range *range,
 		      struct page **pages, void *data, bool write)
 {
@@ -296,7 +295,7 @@ static int amd_copy(struct compat_file *file, void *data, bool write)
 		ret = amd_get_user_pages(bo, range, pages);
 		if (!ret)
 			ret = amd_submit(bo, range, pages, data, write);
-		/* User space was told to submit once more */
+		/* In amdgpu user space had to submit again */
 		if (ret != -EAGAIN && ret != -EBUSY)
 			break;
 		if (fatal_signal_pending(current)) {
@@ -314,7 +313,7 @@ static int amd_open(struct compat_file *file)
 	return 0;
 }
 
-/* A user pointer becomes a buffer. */
+/* Make a buffer of a user pointer. */
 static int amd_buffer(struct compat_file *file)
 {
 	struct amd_bo *bo = container_of(file, struct amd_bo, file);

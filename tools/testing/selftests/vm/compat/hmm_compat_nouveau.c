@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A driver that uses mirrors in the way nouveau's shared virtual memory did in
- * v5.4: one mirror for each address space; ranges of 16 pages on the stack, one
- * for each device fault; requests entry by entry, in the array that goes to the
- * hardware afterwards; the mmap lock held from the look at the mapping until
- * the hardware has the entries.
+ * A driver that uses mirrors as nouveau's shared virtual memory did in v5.4:
+ * one mirror per address space; ranges of 16 pages on the stack, one per device
+ * fault; requests per entry, in the array that is then passed to the hardware;
+ * the mmap lock held from the lookup of the mapping until the hardware has the
+ * entries.
  *
- * What that driver did wrong, and is mended here:
- *  - after a time-out it left the range, and so its stack, registered;
- *  - when an invalidation came between, it faulted again with what the fault
- *    had written where its requests had been.
+ * Fixed here, compared with that driver: |- after a time-out it left the range,
+ * and so its stack, registered; |- when an invalidation collided, it faulted
+ * again with the results of the | last fault in place of its requests.
  */
 #include <linux/hmm.h>
 #include <linux/mutex.h>
@@ -29,7 +28,7 @@ static const u64 nv_flags[HMM_PFN_FLAG_MAX] = {
 	[HMM_PFN_DEVICE_PRIVATE]	= NV_VRAM,
 };
 
-/* Two of them are the same. */
+/* Two of the values are equal. */
 static const u64 nv_values[HMM_PFN_VALUE_MAX] = {
 	[HMM_PFN_ERROR]		= ~NV_VALID,
 	[HMM_PFN_NONE]		= 0,
@@ -37,9 +36,9 @@ static const u64 nv_values[HMM_PFN_VALUE_MAX] = {
 };
 
 /**
- * struct nv_space - an address space on the device
+ * struct nv_space - an address space of the device
  * @file: the file
- * @mirror: of the address space
+ * @mirror: mirror of the address space
  * @mutex: the driver's lock; protects @table
  * @table: the hardware's page table
  */
@@ -50,7 +49,7 @@ struct nv_space {
 	struct xarray table;
 };
 
-/* What the fault handler and the hardware share. */
+/* Arguments shared by the fault handler and the hardware. */
 struct nv_args {
 	u64 phys[NV_PIECE];
 };
@@ -82,7 +81,7 @@ static const struct hmm_mirror_ops nv_mirror_ops = {
 	.sync_cpu_device_pagetables	= nv_sync,
 };
 
-/* 0 with the range registered and the mmap lock held, as on entry. */
+/* Returns 0 with the range registered and the mmap lock held, as on entry. */
 static int nv_range_fault(struct nv_space *space, struct hmm_range *range)
 {
 	struct mm_struct *mm = space->mirror.hmm->mmu_notifier.mm;
@@ -107,7 +106,7 @@ err_unlock:
 	return ret;
 }
 
-/* The last look, under the driver's lock; the range is done with it. */
+/* Check the range for the last time, under the driver's lock; unregister it. */
 static bool nv_range_done(struct hmm_range *range)
 {
 	bool valid = hmm_range_valid(range);
@@ -116,7 +115,7 @@ static bool nv_range_done(struct hmm_range *range)
 	return valid;
 }
 
-/* As its own memory was turned into the hardware's addresses: in place. */
+/* Convert entries in place, as nouveau did for addresses of its own memory. */
 static void nv_convert(struct hmm_range *range)
 {
 	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
@@ -126,7 +125,7 @@ static void nv_convert(struct hmm_range *range)
 			range->pfns[i] &= ~NV_VRAM;
 }
 
-/* The request to the hardware to take the entries. */
+/* Pass the entries to the hardware. */
 static int nv_map(struct nv_space *space, const struct hmm_range *range)
 {
 	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
@@ -189,7 +188,7 @@ again:
 	return ret;
 }
 
-/* The engine: true if all pages are in the table, and copied. */
+/* The engine: return true if all pages are in the table and were copied. */
 static bool nv_engine(struct nv_space *space, unsigned long start,
 		      unsigned long end, void *data, bool write)
 {

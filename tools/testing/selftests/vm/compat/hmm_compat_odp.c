@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A driver that uses mirrors in the way the RDMA core's on-demand paging was to
- * (a series of early 2019): a memory region with an array of entries and one of
- * DMA addresses; a device fault maps a piece of it with hmm_range_dma_map();
- * the callback unmaps what is published of the piece that changes, through a
- * range on its stack that was never registered, and marks it dirty.
+ * A driver that uses mirrors as a series of early 2019 did for the RDMA core's
+ * on-demand paging: a memory region with an array of entries and one of DMA
+ * addresses; a device fault maps a part of it with hmm_range_dma_map(); the
+ * callback unmaps the published entries of the invalidated part, through a
+ * range on its stack that was never registered, and marks them dirty.
  *
- * What that driver did wrong, and is mended here:
- *  - it spoke an API from before v5.4's, with the mm and the addresses given to
- *    hmm_range_register();
- *  - it mapped while it held the mutex that its own callback takes, so a fault
- *    that invalidates, such as a copy on write, never came to an end.
+ * Changed here, compared with that series: |- it used an API older than v5.4's,
+ * in which hmm_range_register() took the mm | and the addresses; |- it mapped
+ * under the mutex that its own callback takes, so a fault that | invalidates,
+ * such as a copy on write, deadlocked.
  */
 #include <linux/dma-mapping.h>
 #include <linux/hmm.h>
@@ -20,8 +19,8 @@
 
 #include "compat.h"
 
-/* Pages that one device fault maps. */
-#define ODP_PIECE	64
+/* Number of pages that one device fault maps. */
+#define ODP_CHUNK_PAGES	64
 #define ODP_VALID	BIT_ULL(0)
 #define ODP_WRITE	BIT_ULL(1)
 #define ODP_PRIVATE	BIT_ULL(2)
@@ -42,10 +41,10 @@ static const u64 odp_values[HMM_PFN_VALUE_MAX] = {
 /**
  * struct odp_region - a memory region
  * @file: the file
- * @mirror: of the address space
+ * @mirror: mirror of the address space
  * @mutex: the driver's lock; protects all below
- * @pfns: one entry a page; a page that has one is published
- * @daddrs: where the device has the page
+ * @pfns: one entry per page; a page that has one is published
+ * @daddrs: DMA addresses of the pages
  */
 struct odp_region {
 	struct compat_file file;
@@ -120,7 +119,7 @@ static const struct hmm_mirror_ops odp_mirror_ops = {
 	.sync_cpu_device_pagetables	= odp_sync,
 };
 
-/* What was mapped is the region's, unless it is too late. */
+/* Publish the mapped pages in the region, if they are still valid. */
 static int odp_publish(struct odp_region *region, struct hmm_range *range,
 		       dma_addr_t *daddrs)
 {
@@ -132,7 +131,9 @@ static int odp_publish(struct odp_region *region, struct hmm_range *range,
 		hmm_range_dma_unmap(range, &odp_device->dev, daddrs, false);
 		return -EAGAIN;
 	}
-	/* Fewer rights than now are asked for may have been there */
+	/*
+	 * The published entries may have fewer permissions than now requested
+	 */
 	odp_unmap(region, range->start, range->end);
 	memcpy(region->pfns + i, range->pfns, n * sizeof(*region->pfns));
 	memcpy(region->daddrs + i, daddrs, n * sizeof(*region->daddrs));
@@ -161,9 +162,9 @@ static int odp_map_pages(struct odp_region *region, struct hmm_range *range,
 static int odp_fault(struct odp_region *region, unsigned long start,
 		     unsigned long end, bool write)
 {
-	dma_addr_t daddrs[ODP_PIECE];
+	dma_addr_t daddrs[ODP_CHUNK_PAGES];
 	struct hmm_range range;
-	u64 pfns[ODP_PIECE];
+	u64 pfns[ODP_CHUNK_PAGES];
 	int ret;
 
 	odp_range_init(&range, start, end, pfns);
@@ -183,7 +184,7 @@ static int odp_fault(struct odp_region *region, unsigned long start,
 	return ret;
 }
 
-/* The engine: true if all pages are mapped, and copied. */
+/* The engine: return true if all pages are mapped and were copied. */
 static bool odp_engine(struct odp_region *region, unsigned long start,
 		       unsigned long end, void *data, bool write)
 {
@@ -195,7 +196,7 @@ static bool odp_engine(struct odp_region *region, unsigned long start,
 	for (addr = start; done && addr < end; addr += PAGE_SIZE) {
 		i = odp_index(region, addr);
 		done = region->daddrs[i] && (region->pfns[i] & need) == need;
-		/* Nothing is between this bus and memory */
+		/* Bus addresses are physical addresses here */
 		if (done)
 			compat_copy_page(pfn_to_page(PHYS_PFN(region->daddrs[i])),
 					 data + (addr - start), write);
@@ -211,7 +212,7 @@ static int odp_copy(struct compat_file *file, void *data, bool write)
 	int ret;
 
 	for (addr = file->start; addr < file->end; addr = end) {
-		end = min(file->end, addr + ODP_PIECE * PAGE_SIZE);
+		end = min(file->end, addr + ODP_CHUNK_PAGES * PAGE_SIZE);
 		while (!odp_engine(region, addr, end,
 				   data + (addr - file->start), write)) {
 			ret = odp_fault(region, addr, end, write);
@@ -240,7 +241,7 @@ static int odp_open(struct compat_file *file)
 	return ret;
 }
 
-/* What is mapped is not known to be valid now, so nothing is marked dirty. */
+/* The mappings may no longer be valid, so do not mark pages dirty. */
 static void odp_close(struct compat_file *file)
 {
 	struct odp_region *region = container_of(file, struct odp_region, file);
