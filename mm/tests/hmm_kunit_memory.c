@@ -82,6 +82,8 @@ struct file *hk_shmem_file(struct kunit *test, unsigned long len)
 
 struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr)
 {
+	if (default_hstate.free_huge_pages < nr)
+		kunit_skip(test, "no huge pages, boot with hugepages=16");
 	return hk_keep_file(test,
 			    hugetlb_file_setup(HUGETLB_ANON_FILE, nr * PMD_SIZE,
 					       VM_NORESERVE,
