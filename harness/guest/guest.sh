@@ -52,7 +52,7 @@ job_run()
 {
 	append+=(kunit.enable=0)
 	job_modules
-	job "live hmm-demo exec hmm-demo"
+	job "live hmm-demo exec hmm-demo --image /boot/bzImage"
 }
 
 job_guest()

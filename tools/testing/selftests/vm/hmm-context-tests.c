@@ -190,7 +190,7 @@ DEVICE_TEST(node_belongs_to_root)
 	struct stat node;
 	pid_t pid;
 
-	ASSERT_EQ(0, stat("/dev/hmm_dmirror0", &node));
+	ASSERT_EQ(0, stat(HMM_NODE, &node));
 	EXPECT_EQ(S_IFCHR | 0600, node.st_mode);
 	EXPECT_EQ(0, node.st_uid);
 	ASSERT_EQ(0, stat("/dev/hmm_dmirror1", &node));

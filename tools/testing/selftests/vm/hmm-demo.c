@@ -35,7 +35,8 @@
 
 #include "hmm-demo.h"
 
-#define IMAGE		"/boot/bzImage"
+/* The file that the device computes over; without one, this program. */
+#define DEFAULT_IMAGE	"/proc/self/exe"
 #define HEAP_MIB	64
 
 /* Moving or collapsing pages can fail for a moment; retry this often. */
@@ -666,7 +667,7 @@ static void map_heap(struct demo *d, size_t mib)
 }
 
 /* Read the image with read(), not through the mapping that the device uses. */
-static void read_image(struct demo *d, int fd, size_t size)
+static void read_image(struct demo *d, const char *path, int fd, size_t size)
 {
 	struct span s = map_memory("for the image", d->image.size, 0);
 	size_t got = 0;
@@ -675,7 +676,7 @@ static void read_image(struct demo *d, int fd, size_t size)
 	while (got < size) {
 		n = read(fd, s.start + got, size - got);
 		if (n <= 0)
-			cannot_start("%s: %s", IMAGE,
+			cannot_start("%s: %s", path,
 				     n ? strerror(errno) : "too short");
 		got += n;
 	}
@@ -683,30 +684,30 @@ static void read_image(struct demo *d, int fd, size_t size)
 	munmap(s.start, s.size);
 }
 
-static void map_image(struct demo *d)
+static void map_image(struct demo *d, const char *path)
 {
-	int fd = open(IMAGE, O_RDONLY);
+	int fd = open(path, O_RDONLY);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) || !st.st_size)
-		cannot_start("%s: %s", IMAGE,
+		cannot_start("%s: %s", path,
 			     fd < 0 ? strerror(errno) : "is empty");
 	d->image.size = (st.st_size + PAGE - 1) & -PAGE;
 	d->image.start =
 		mmap(NULL, d->image.size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (d->image.start == MAP_FAILED)
-		cannot_start("%s: mmap(): %s", IMAGE, strerror(errno));
-	read_image(d, fd, st.st_size);
+		cannot_start("%s: mmap(): %s", path, strerror(errno));
+	read_image(d, path, fd, st.st_size);
 	close(fd);
 }
 
-static void print_head(struct demo *d)
+static void print_head(struct demo *d, const char *image)
 {
 	puts("hmm-demo: /dev/hmm_dmirror0 mirrors this process. In each step the");
 	puts("CPU changes memory, then the device, through its own page");
 	puts("table, computes a checksum and counts words, or writes; the");
 	puts("CPU does the sum again. The answer is the checksum's end.");
-	printf("Image %s: %zu KiB. Heap: %zu MiB.\n\n", IMAGE,
+	printf("Image %s: %zu KiB. Heap: %zu MiB.\n\n", image,
 	       d->image.size >> 10, d->heap.size / MIB);
 	printf("%2s %-34s %-24s %-8s %5s %6s %5s %5s %s\n", "", "the CPU",
 	       "the device then saw", "answer", "pages", "faults", "inval",
@@ -724,20 +725,27 @@ static void print_sum(struct demo *d, size_t ran,
 	       d->read_pages * PAGE / MIB, all.faults, all.invalidations);
 }
 
-static size_t parse_mib(int argc, char **argv)
+static noreturn void usage(void)
+{
+	printf("usage: hmm-demo [--mib N] [--image FILE], N from %d on\n",
+	       HEAP_MIB);
+	exit(2);
+}
+
+static void parse(char **argv, size_t *mib, const char **image)
 {
 	char *end = "";
-	size_t mib = HEAP_MIB;
 
-	if (argc == 3 && !strcmp(argv[1], "--mib"))
-		mib = strtoul(argv[2], &end, 10);
-	else if (argc != 1)
-		mib = 0;
-	if (*end || mib < HEAP_MIB || mib > 65536) {
-		printf("usage: hmm-demo [--mib N], N from %d on\n", HEAP_MIB);
-		exit(2);
+	for (argv++; *argv; argv += 2) {
+		if (!strcmp(*argv, "--mib") && argv[1])
+			*mib = strtoul(argv[1], &end, 10);
+		else if (!strcmp(*argv, "--image") && argv[1])
+			*image = argv[1];
+		else
+			usage();
 	}
-	return mib;
+	if (*end || *mib < HEAP_MIB || *mib > 65536)
+		usage();
 }
 
 int main(int argc, char **argv)
@@ -745,20 +753,23 @@ int main(int argc, char **argv)
 	static char output[BUFSIZ];
 	static struct demo d;
 	struct hmm_dmirror_stats before;
-	size_t mib = parse_mib(argc, argv), ran = 0;
+	const char *image = DEFAULT_IMAGE;
+	size_t mib = HEAP_MIB, ran = 0;
 
+	(void)argc;
+	parse(argv, &mib, &image);
 	setvbuf(stdout, output, _IOLBF, sizeof(output));
 	check_machine();
 	d.fd = hmm_open(0);
 	if (d.fd < 0)
-		cannot_start("/dev/hmm_dmirror0: %s", strerror(-d.fd));
+		cannot_start(HMM_NODE ": %s", strerror(-d.fd));
 	d.edu = edu_open(EDU);
 	if (d.edu < 0)
 		cannot_start("the edu device: %s", strerror(-d.edu));
-	map_image(&d);
+	map_image(&d, image);
 	map_heap(&d, mib);
 	before = device_stats(&d);
-	print_head(&d);
+	print_head(&d, image);
 	while (ran < ARRAY_SIZE(steps) && d.ok == ran)
 		d.ok += run_step(&d, ran++);
 	print_sum(&d, ran, &before);

@@ -113,7 +113,7 @@ FIXTURE_SETUP(thp)
 {
 	static const struct kind kind = KIND_THP;
 
-	ASSERT_EQ(0, rig_setup(&self->r, &kind));
+	test_rig_setup(&kind);
 	rig_fill(&self->r);
 	ASSERT_EQ(SIZE / 1024, hmm_smaps(self->r.ptr, "AnonHugePages:"));
 	test_all_prot(HMM_DMIRROR_PROT_WRITE | HMM_DMIRROR_PROT_PMD,

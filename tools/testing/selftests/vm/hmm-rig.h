@@ -15,6 +15,7 @@
 
 #include <signal.h>
 
+#include "hmm-module.h"
 #include "hmm-util.h"
 
 /* Two huge pages; or enough small pages for several chunks of the device. */
@@ -274,6 +275,14 @@ static inline void await(int fd)
 
 /* Fixtures that are a rig, with one kind of memory or with kinds as variants */
 
+#define test_rig_setup(_kind) do {					      \
+	int _err = rig_setup(&self->r, _kind);				      \
+									      \
+	if (_err == -ENOENT)						      \
+		SKIP(return, "no " HMM_NODE ", " HMM_MODULE ".ko not found"); \
+	ASSERT_EQ(0, _err);						      \
+} while (0)
+
 #define RIG_STRUCT(_name)						      \
 	FIXTURE(_name) { struct rig r; };				      \
 	FIXTURE_TEARDOWN(_name) { EXPECT_EQ(0, rig_teardown(&self->r)); }
@@ -284,7 +293,7 @@ static inline void await(int fd)
 	{								      \
 		static const struct kind _kind = __VA_ARGS__;		      \
 									      \
-		ASSERT_EQ(0, rig_setup(&self->r, &_kind));		      \
+		test_rig_setup(&_kind);					      \
 	}
 
 #define RIG_FIXTURE_KINDS(_name)					      \
@@ -292,7 +301,7 @@ static inline void await(int fd)
 	FIXTURE_VARIANT(_name) { struct kind kind; };			      \
 	FIXTURE_SETUP(_name)						      \
 	{								      \
-		ASSERT_EQ(0, rig_setup(&self->r, &variant->kind));	      \
+		test_rig_setup(&variant->kind);				      \
 	}
 
 /* Settings of the machine */
@@ -338,11 +347,12 @@ static inline void knob_restore(struct knob *knob)
 /* The main() of every program. */
 static inline int rig_main(int argc, char **argv)
 {
+	bool list = argc == 2 && !strcmp(argv[1], "-l");
 	size_t n = ARRAY_SIZE(knobs);
 	int ret;
 
-	/* Without a device, only list the tests: leave the machine alone */
-	if (access("/dev/hmm_dmirror0", F_OK))
+	/* Only list or skip the tests: leave the machine alone */
+	if (list || !hmm_module_need(HMM_MODULE, HMM_NODE))
 		n = 0;
 	for (size_t i = 0; i < n; i++)
 		knob_set(&knobs[i]);

@@ -14,6 +14,9 @@
 
 #include "hmm-pages.h"
 
+#define HMM_MODULE	"test_hmm"
+#define HMM_NODE	"/dev/hmm_dmirror0"
+
 /* The limit of a test, long enough for a debug kernel under emulation. */
 #define SECONDS		200
 
