@@ -44,6 +44,7 @@ git		make check: the patches that checkpatch looks at
 graphviz	make check: htmldocs
 perl		make check: checkpatch, kernel-doc
 python3-sphinx	make check: htmldocs
+rsync		make check: kselftest
 shellcheck	make check: shellcheck
 sparse		make check: sparse
 '
