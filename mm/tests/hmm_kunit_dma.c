@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of mm/hmm-dma.c, on a device whose DMA operations keep a list of
- * what is mapped. Most tests are of both ways to map, page by page and batch.
+ * KUnit tests of DMA through HMM mirrors, on a device whose DMA operations
+ * record the mapped pages. Most tests run both ways to map, page by page and as
+ * a batch.
  *
- * That the IOVAs work, and that they stop working, is for a device with an
- * engine to show: tools/testing/selftests/vm/hmm-edu-tests.c.
+ * tools/testing/selftests/mm/hmm-edu-tests.c covers that the IOVAs work, and
+ * stop working, with a device that has a DMA engine.
  */
 #include <kunit/device.h>
 #include <kunit/test.h>
@@ -25,12 +26,12 @@
 #include "hmm_kunit.h"
 
 #define HK_RW		(PROT_READ | PROT_WRITE)
-/* Pages that the device can have mapped at a time */
+/* Number of pages that the device can have mapped at a time */
 #define HK_DMA_SLOTS	2048
-/* Not among the addresses that the device gives out */
+/* An address that the device never returns */
 #define HK_DMA_GARBAGE	0xa5a5a5a5a5a5a5a5ULL
 #define HK_DMA_NEVER	ULONG_MAX
-/* With each mapping */
+/* Set for each mapping */
 #define HK_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
 
 struct hk_dma_slot {
@@ -40,19 +41,19 @@ struct hk_dma_slot {
 };
 
 /**
- * struct hk_dma - a device that knows what it has mapped
- * @test: whose it is
+ * struct hk_dma - a device that records its mappings
+ * @test: the test
  * @dev: the device
- * @params: for the longest piece that it can take
- * @slots: a page each, @live of them
- * @live: pages mapped now
- * @next: the address that comes next
+ * @params: holds the size limit of a segment
+ * @slots: one page each, of which @live are in use
+ * @live: number of pages mapped now
+ * @next: the next address
  * @calls: mapping operations so far
  * @unmaps: unmapping operations so far
- * @fail_at: the mapping operation that fails
+ * @fail_at: number of the mapping operation that fails
  * @hook: called in the next mapping operation
  * @hook_addr: for @hook
- * @wrong: what was asked of the device that should not have been
+ * @wrong: number of invalid arguments to the device's operations
  */
 struct hk_dma {
 	struct kunit *test;
@@ -106,7 +107,7 @@ static void hk_dma_del(struct hk_dma *dma, dma_addr_t addr,
 	*slot = dma->slots[--dma->live];
 }
 
-/* True if this one is to fail. */
+/* Returns true if this operation has to fail. */
 static bool hk_dma_called(struct hk_dma *dma, unsigned long attrs)
 {
 	void (*hook)(struct hk_dma *dma) = dma->hook;
@@ -130,7 +131,7 @@ static dma_addr_t hk_dma_map_page(struct device *dev, struct page *page,
 		return DMA_MAPPING_ERROR;
 	dma->wrong += offset || size != PAGE_SIZE;
 	hk_dma_add(dma, page_to_pfn(page), dir);
-	/* No two of them are next to each other */
+	/* Addresses are never contiguous */
 	dma->next += PAGE_SIZE;
 	return addr;
 }
@@ -146,8 +147,8 @@ static void hk_dma_unmap_page(struct device *dev, dma_addr_t addr, size_t size,
 }
 
 /*
- * One run of addresses, as an IOMMU would have it; but told in pieces that are
- * as long as the ones that were given, in the reverse order.
+ * Map to one run of addresses, as an IOMMU does, but return segments with the
+ * lengths of the given ones in reverse order.
  */
 static int hk_dma_map_sg(struct device *dev, struct scatterlist *sgl, int nents,
 			 enum dma_data_direction dir, unsigned long attrs)
@@ -244,7 +245,7 @@ static struct hk_dma *hk_dma(struct kunit *test)
 
 /* ------------------------------------------------------- what a test maps */
 
-/* A way to map, the parameter of most tests. */
+/* A way to map; the parameter of most tests. */
 struct hk_dma_way {
 	const char *name;
 	bool batch;
@@ -262,7 +263,7 @@ static void hk_dma_describe(const struct hk_dma_way *way, char *desc)
 
 KUNIT_ARRAY_PARAM(hk_dma_way, hk_dma_ways, hk_dma_describe);
 
-/* The operations that a batch of @lists with so many @pages takes. */
+/* The number of operations that a batch of @pages in @lists takes. */
 static unsigned long hk_dma_batch_ops(unsigned long pages, unsigned long lists)
 {
 	return lists;
@@ -275,7 +276,7 @@ static bool hk_batch(struct kunit *test)
 	return way && way->batch;
 }
 
-/* A range and all that mapping it takes. */
+/* A range and its mapping. */
 struct hk_dma_map {
 	struct hmm_range *range;
 	unsigned long npages;
@@ -295,7 +296,7 @@ static struct hk_dma_map *hk_dma_map_alloc(struct kunit *test,
 	map->daddrs = kunit_kmalloc_array(test, map->npages,
 					  sizeof(*map->daddrs), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, map->daddrs);
-	/* Neither needs to be initialised */
+	/* Neither needs initialisation */
 	for (i = 0; i < map->npages; i++)
 		map->daddrs[i] = HK_DMA_GARBAGE;
 	memset(&map->batch, 0xa5, sizeof(map->batch));
@@ -327,7 +328,7 @@ static long hk_dma_unmap(struct kunit *test, struct hk_dma_map *map,
 	return hmm_range_dma_unmap(map->range, dev, map->daddrs, dirty);
 }
 
-/* What a page must have been mapped as. */
+/* Check the mapping of one entry. */
 static bool hk_dma_right(struct hk_dma *dma, u64 entry, dma_addr_t daddr)
 {
 	struct hk_dma_slot *slot;
@@ -339,7 +340,7 @@ static bool hk_dma_right(struct hk_dma *dma, u64 entry, dma_addr_t daddr)
 	       slot->dir == (entry & HK_W ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE);
 }
 
-/* The device has the pages that the range has, and no others. */
+/* The device must have mapped the pages of the range, and no others. */
 static void hk_dma_expect_mapped(struct hk_dma *dma, struct hk_dma_map *map,
 				 unsigned int mapped)
 {
@@ -365,8 +366,9 @@ static void hk_dma_expect_nothing(struct hk_dma *dma, struct hk_dma_map *map)
 }
 
 /*
- * 16 pages: the odd ones asked for writing and writable; of the others every
- * second is asked for reading and is the zero page, the rest is not asked for.
+ * 16 pages: odd pages are requested for writing, and writable. Every second
+ * even page is requested for reading, and is the zero page. The others are not
+ * requested.
  */
 #define HK_MIX		16
 #define HK_MIX_MAPPED	12
@@ -389,7 +391,7 @@ static struct hk_dma_map *hk_dma_mix(struct kunit *test)
 	return hk_dma_map_alloc(test, range);
 }
 
-static void hk_dma_expect_asked(struct kunit *test, struct hk_dma_map *map)
+static void hk_dma_expect_requests(struct kunit *test, struct hk_dma_map *map)
 {
 	unsigned long i, wrong = 0;
 
@@ -418,14 +420,14 @@ static void maps_each_page_for_what_it_allows(struct kunit *test)
 	if (hk_batch(test))
 		KUNIT_EXPECT_EQ(test, dma->unmaps,
 				hk_dma_batch_ops(HK_MIX_MAPPED, 2));
-	/* Once more is once too often, and harmless. */
+	/* A second unmap does nothing. */
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 0);
 	hk_dma_expect_nothing(dma, map);
 	hmm_range_unregister(map->range);
 }
 
 /* A device that never writes has no bit for it. */
-static void without_a_write_bit_all_is_for_reading(struct kunit *test)
+static void without_a_write_bit_all_is_mapped_for_reading(struct kunit *test)
 {
 	static const u64 flags[HMM_PFN_FLAG_MAX] = { [HMM_PFN_VALID] = HK_V };
 	struct hk_dma *dma = hk_dma(test);
@@ -464,7 +466,7 @@ static void private_memory_is_left_out(struct kunit *test)
 	hk_dma_expect_mapped(dma, map, 4);
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false), 4);
 	hk_dma_expect_nothing(dma, map);
-	/* It was not mapped, so it is still there to be found. */
+	/* Private memory was not mapped, so its entries stay. */
 	KUNIT_EXPECT_EQ(test, hk_count(range, HK_P), 2);
 	hmm_range_unregister(range);
 }
@@ -489,7 +491,7 @@ static void peer_memory_is_refused(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* The kind is that of the pagemap: the struct page may be gone. */
+/* The pagemap has the type of the memory; the struct page may be gone. */
 static void peer_memory_is_refused_without_its_page(struct kunit *test)
 {
 	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_PCI_P2PDMA);
@@ -510,12 +512,12 @@ static void peer_memory_is_refused_without_its_page(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
-/* Memory of devices that the CPU uses as if it were RAM. */
+/* Memory of devices that the CPU uses like RAM. */
 static const enum memory_type hk_dma_busmem[] = {
 	MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_FS_DAX, MEMORY_DEVICE_GENERIC,
 };
 
-/* RAM, then memory of a device for writing, for reading, and RAM again. */
+/* RAM, device memory for writing, device memory for reading, and RAM. */
 static void memory_of_other_devices_is_mapped(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
@@ -549,7 +551,7 @@ static void memory_of_other_devices_is_mapped(struct kunit *test)
 	}
 }
 
-/* A driver without a bit for private memory has none to be told of. */
+/* Private memory must not be mapped if the encoding has no bit for it. */
 static void private_memory_without_a_bit_is_not_mapped(struct kunit *test)
 {
 	static const u64 flags[HMM_PFN_FLAG_MAX] = {
@@ -578,7 +580,7 @@ static void private_memory_without_a_bit_is_not_mapped(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* Each operation in turn fails, and leaves nothing. */
+/* Let each operation in turn fail; nothing must stay mapped. */
 static void mapping_that_fails_leaves_nothing(struct kunit *test)
 {
 	unsigned long operations =
@@ -594,7 +596,7 @@ static void mapping_that_fails_leaves_nothing(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EIO);
 		KUNIT_EXPECT_EQ(test, dma->calls, i + 1);
 		hk_dma_expect_nothing(dma, map);
-		hk_dma_expect_asked(test, map);
+		hk_dma_expect_requests(test, map);
 	}
 	dma->fail_at = HK_DMA_NEVER;
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HK_MIX_MAPPED);
@@ -603,7 +605,7 @@ static void mapping_that_fails_leaves_nothing(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
-/* 0 is what says that nothing is mapped. */
+/* The address 0 means that nothing is mapped. */
 static void address_0_is_no_address(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
@@ -634,8 +636,8 @@ static void invalidation_before_all_is_mapped_is_ebusy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EBUSY);
 	KUNIT_EXPECT_NULL(test, dma->hook);
 	hk_dma_expect_nothing(dma, map);
-	hk_dma_expect_asked(test, map);
-	/* Next to it, it does not matter. */
+	hk_dma_expect_requests(test, map);
+	/* An invalidation next to the range does not collide. */
 	dma->hook = hk_dma_invalidate;
 	dma->hook_addr = map->range->end;
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), HK_MIX_MAPPED);
@@ -651,7 +653,10 @@ static void hk_dma_kill(struct hk_dma *dma)
 	set_tsk_thread_flag(current, TIF_SIGPENDING);
 }
 
-/* Two pages with so much between them that others run before the second. */
+/*
+ * Map two pages with so many entries between them that the core calls
+ * cond_resched() in between.
+ */
 static void fatal_signal_ends_a_long_mapping(struct kunit *test)
 {
 	const unsigned long npages = SZ_64K + 1;
@@ -683,19 +688,19 @@ static void fault_that_fails_leaves_nothing(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EBUSY);
 	hk_dma_expect_nothing(dma, map);
-	hk_dma_expect_asked(test, map);
+	hk_dma_expect_requests(test, map);
 	hk_end(inval);
 	hk_remap(test, range->start + PAGE_SIZE, 1, NULL, PROT_READ);
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EPERM);
 	KUNIT_EXPECT_EQ(test, dma->calls, 0);
 	hk_dma_expect_nothing(dma, map);
 	hmm_range_unregister(range);
-	/* Nor is a range that is not registered faulted. */
+	/* Nor is an unregistered range faulted. */
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EINVAL);
 	hk_dma_expect_nothing(dma, map);
 }
 
-/* As a callback does, on a range of its own that was never registered. */
+/* Unmap as a callback does, through its own range that is not registered. */
 static void part_of_a_range_is_unmapped(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
@@ -726,7 +731,7 @@ static void part_of_a_range_is_unmapped(struct kunit *test)
 	hk_dma_expect_nothing(dma, map);
 }
 
-/* Files, whose folios the CPU has read and not written. */
+/* Files whose folios the CPU has read, but not written. */
 static void dirty_marks_what_the_device_could_write(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
@@ -745,7 +750,7 @@ static void dirty_marks_what_the_device_could_write(struct kunit *test)
 		folio[i] = page_folio(pfn_to_page(range->pfns[i] >> HK_SHIFT));
 		folio_clear_dirty(folio[i]);
 	}
-	/* Read-only by the hand of the test, so that one is not to be marked */
+	/* The folios must only be dirtied on request */
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, false), 4);
 	for (i = 0; i < 4; i++)
 		KUNIT_EXPECT_FALSE(test, folio_test_dirty(folio[i]));
@@ -777,7 +782,7 @@ static void dirty_leaves_read_only_pages_clean(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* From the middle of one huge page into another: one folio each is dirtied. */
+/* From the middle of one huge page to the next: both folios become dirty. */
 static void huge_pages(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
@@ -862,7 +867,7 @@ static void page_in_two_ranges(struct kunit *test)
 		hmm_range_unregister(map[i]->range);
 }
 
-/* Random requests over random memory: the two ways agree with the range. */
+/* Random requests over random memory, mapped both ways. */
 static void random_mixtures(struct kunit *test)
 {
 	const unsigned long npages = 600;
@@ -907,8 +912,8 @@ static void device_that_cannot_reach_all_is_refused(struct kunit *test)
 	struct io_tlb_mem *usual = dev->dma_io_tlb_mem;
 
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EOPNOTSUPP);
-	hk_dma_expect_asked(test, map);
-	/* With enough address bits memory itself is mapped, */
+	hk_dma_expect_requests(test, map);
+	/* If the device reaches all memory, it is mapped directly, */
 	dev->coherent_dma_mask = DMA_BIT_MASK(64);
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), HK_MIX_MAPPED);
 	KUNIT_EXPECT_EQ(test, map->daddrs[1],
@@ -922,7 +927,7 @@ static void device_that_cannot_reach_all_is_refused(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
-/* Xen's do, for memory that they have bounced. */
+/* Xen's operations sync memory that they have bounced. */
 static void operations_that_sync_are_refused(struct kunit *test)
 {
 	static const struct dma_map_ops ops[] = {
@@ -940,7 +945,7 @@ static void operations_that_sync_are_refused(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev),
 				-EOPNOTSUPP);
 		hk_dma_expect_nothing(dma, map);
-		hk_dma_expect_asked(test, map);
+		hk_dma_expect_requests(test, map);
 	}
 	set_dma_ops(dma->dev, &hk_dma_ops);
 	KUNIT_EXPECT_EQ(test, dma->calls, 0);
@@ -954,7 +959,7 @@ static void hk_dma_bounce(struct vm_fault *vmf, void *arg)
 	bounce->force_bounce = true;
 }
 
-/* Too late for it to be refused without a look at the mapping. */
+/* Bouncing starts after the first check, so only the mapping shows it. */
 static void mapping_that_bounces_is_refused(struct kunit *test)
 {
 	struct device *dev = hk_device(test, DMA_BIT_MASK(64));
@@ -974,13 +979,13 @@ static void mapping_that_bounces_is_refused(struct kunit *test)
 	hf->hook = NULL;
 	for (i = 0; i < 2; i++)
 		KUNIT_EXPECT_EQ(test, map->daddrs[i], 0);
-	/* It was a matter of the moment. */
+	/* Without bouncing, the same range can be mapped. */
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), 2);
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false), 2);
 	hmm_range_unregister(map->range);
 }
 
-/* All of RAM is within the device's reach, but not the memory of another. */
+/* The device reaches all of RAM, but not the memory of another device. */
 static void memory_beyond_the_device_is_refused(struct kunit *test)
 {
 	u64 ram = DMA_BIT_MASK(fls64(PFN_PHYS(max_pfn) - 1));
@@ -1003,7 +1008,7 @@ static void memory_beyond_the_device_is_refused(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
-/* Nothing is asked of such a device, so it need not be more than a name. */
+/* No operation of the device is called, so a name is enough. */
 static void device_that_is_not_trusted_is_refused(struct kunit *test)
 {
 	struct pci_dev *pdev = kunit_kzalloc(test, sizeof(*pdev), GFP_KERNEL);
@@ -1014,7 +1019,7 @@ static void device_that_is_not_trusted_is_refused(struct kunit *test)
 	pdev->dev.dma_iommu = true;
 	pdev->untrusted = true;
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, &pdev->dev), -EOPNOTSUPP);
-	hk_dma_expect_asked(test, map);
+	hk_dma_expect_requests(test, map);
 	hmm_range_unregister(map->range);
 }
 
@@ -1025,7 +1030,7 @@ static void hk_put_pci(void *arg)
 	pci_dev_put(arg);
 }
 
-/* QEMU's edu, whether or not it has a driver. */
+/* QEMU's edu device, with or without a driver. */
 static struct device *hk_iommu_device(struct kunit *test)
 {
 	struct pci_dev *pdev = NULL;
@@ -1040,7 +1045,7 @@ static struct device *hk_iommu_device(struct kunit *test)
 	return &pdev->dev;
 }
 
-/* Each page is where its address leads to. */
+/* Each address must lead to its page. */
 static void hk_expect_iommu(struct kunit *test, struct hk_dma_map *map,
 			    struct iommu_domain *domain)
 {
@@ -1059,7 +1064,7 @@ static void hk_expect_iommu(struct kunit *test, struct hk_dma_map *map,
 	KUNIT_EXPECT_EQ(test, wrong, 0);
 }
 
-/* None of the addresses in @daddrs leads anywhere. */
+/* No address in @daddrs must lead anywhere. */
 static void hk_expect_no_iommu(struct kunit *test, const dma_addr_t *daddrs,
 			       unsigned long npages,
 			       struct iommu_domain *domain)
@@ -1071,7 +1076,7 @@ static void hk_expect_no_iommu(struct kunit *test, const dma_addr_t *daddrs,
 	KUNIT_EXPECT_EQ(test, wrong, 0);
 }
 
-/* Huge pages, small ones of both directions, and holes. */
+/* Huge pages, small pages of both directions, and holes. */
 static struct hk_dma_map *hk_iommu_map_alloc(struct kunit *test)
 {
 	unsigned long i, addr = hk_huge(test, 2);
@@ -1109,7 +1114,7 @@ static void iommu_maps_what_the_range_has(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
-/* Memory of a PCI peer among RAM, behind pages that are mapped by then. */
+/* Memory of a PCI peer, after other pages have already been mapped. */
 static void iommu_keeps_nothing_after_an_error(struct kunit *test)
 {
 	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_PCI_P2PDMA);
@@ -1124,7 +1129,7 @@ static void iommu_keeps_nothing_after_an_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EREMOTEIO);
 	for (i = 0; i < HK_MIX; i++)
 		KUNIT_EXPECT_EQ(test, map->daddrs[i], 0);
-	hk_dma_expect_asked(test, map);
+	hk_dma_expect_requests(test, map);
 	hk_set_pte(test, addr, old);
 	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), HK_MIX_MAPPED);
 	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false),
@@ -1170,11 +1175,8 @@ static void missing_arguments_are_einval(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/*
- * A piece of a list is a power of two of pages, and no longer than the device
- * can take; so is where it may end.
- */
-static void pieces_are_cut_to_the_device(struct kunit *test)
+/* A segment is a power of two of pages and within the limit of the device. */
+static void segments_respect_the_limit_of_the_device(struct kunit *test)
 {
 	struct hk_dma *dma = hk_dma(test);
 	unsigned long addr = hk_huge(test, 1);
@@ -1205,7 +1207,7 @@ static void pieces_are_cut_to_the_device(struct kunit *test)
 static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(maps_each_page_for_what_it_allows,
 			 hk_dma_way_gen_params),
-	KUNIT_CASE_PARAM(without_a_write_bit_all_is_for_reading,
+	KUNIT_CASE_PARAM(without_a_write_bit_all_is_mapped_for_reading,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(private_memory_is_left_out, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(peer_memory_is_refused, hk_dma_way_gen_params),
@@ -1248,7 +1250,7 @@ static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(iommu_keeps_nothing_after_an_error,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE(missing_arguments_are_einval),
-	KUNIT_CASE(pieces_are_cut_to_the_device),
+	KUNIT_CASE(segments_respect_the_limit_of_the_device),
 	{}
 };
 
