@@ -121,28 +121,14 @@ static int protect_zero(char *zero)
 	return mprotect(zero, PAGE, PROT_READ);
 }
 
-/* The number of entries changed by NUMA balancing, in all processes. */
-static long numa_updates(void)
-{
-	FILE *vmstat = fopen("/proc/vmstat", "re");
-	char line[256];
-	long n = -1;
-
-	while (vmstat && n < 0 && fgets(line, sizeof(line), vmstat))
-		sscanf(line, "numa_pte_updates %ld", &n);
-	if (vmstat)
-		fclose(vmstat);
-	return n;
-}
-
 /*
- * NUMA balancing changes the second page, as it is on the other node. Scans
- * start at address 0, and depend on the CPU time that the process has used.
+ * The second page is on the other node. After NUMA balancing has changed its
+ * entry, a touch migrates it to this node. Scans start at address 0, and depend
+ * on the CPU time that the process has used.
  */
 static int scan_zero(char *zero)
 {
 	double end = hmm_now() + 60;
-	long was = numa_updates();
 	cpu_set_t first;
 
 	CPU_ZERO(&first);
@@ -152,10 +138,10 @@ static int scan_zero(char *zero)
 	    hmm_move_pages(zero + PAGE, 1, 1) != 1 ||
 	    knob_write(NUMA_BALANCING, 1))
 		return -1;
-	while (numa_updates() == was && hmm_now() < end)
+	while (hmm_page_node(zero + PAGE) == 1 && hmm_now() < end)
 		for (int i = 0; i < 1000 * 1000; i++)
-			__atomic_store_n(zero, 1, __ATOMIC_RELAXED);
-	return knob_write(NUMA_BALANCING, 0) || numa_updates() <= was;
+			__atomic_store_n(zero + PAGE, 1, __ATOMIC_RELAXED);
+	return knob_write(NUMA_BALANCING, 0) || hmm_page_node(zero + PAGE);
 }
 
 /* In the child: change memory at address 0, then have other memory read. */
