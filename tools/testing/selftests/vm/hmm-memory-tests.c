@@ -1,39 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The dummy device's own memory: migration into it and home, what happens to
- * pages that refuse, whose they are, exclusive access, and that no path loses
- * a page or leaves one behind.
+ * Tests of the dummy device's own memory: migration to the device and back,
+ * pages that cannot migrate, ownership, exclusive access, and that no path
+ * loses or leaks a page.
  *
- * Variants are the kinds of device memory: private, which the CPU cannot reach
- * and brings home by touching it, and coherent, which it can use in place.
- * Every teardown unmaps the memory and then counts the pages in use in both
- * devices of the kind: there must be none.
+ * Variants are the kinds of device memory: private, which the CPU cannot access
+ * and migrates back when it is touched, and coherent, which the CPU can use in
+ * place. Every teardown unmaps the memory and checks that no page is in use in
+ * either device of the kind.
  */
 #define _GNU_SOURCE
 #include "../kselftest_harness.h"
 
 #include <linux/userfaultfd.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "hmm-module.h"
+#include "hmm-race.h"
 #include "hmm-util.h"
 
 #define NPAGES		160UL
 #define SIZE		(NPAGES * PAGE)
 
-/* All that a device has. */
+/* test_hmm has devices 2 and 3 if it is loaded with spm_addr_dev0 and _dev1. */
+#define NO_DEVICE	"no such device, see the parameters of " HMM_MODULE
+
+/* Size of a device's memory. */
 #define DEVICE_PAGES	((256UL << 20) / PAGE)
 
 #define RACE_SECONDS	0.6
 #define WAIT_SECONDS	60
 
-#define MODULE		"test_hmm"
-
-/* Younger than the headers of a stable distribution. */
+/* Missing from the headers of some distributions. */
 #ifndef UFFD_FEATURE_WP_UNPOPULATED
 #define UFFD_FEATURE_WP_UNPOPULATED	0x2000
 #endif
@@ -68,7 +69,7 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN			_IOWR('f', 16, struct pm_scan_arg)
 #endif
 
-/* Pages in use of a device's memory, -errno if it cannot be asked. */
+/* The number of pages in use in a device's memory, or -errno. */
 static long device_pages(int fd)
 {
 	struct hmm_dmirror_stats stats;
@@ -77,7 +78,7 @@ static long device_pages(int fd)
 	return err ?: (long)stats.device_pages;
 }
 
-/* The last user of an address space may be a worker of the kernel. */
+/* A worker of the kernel may be the last user of an address space. */
 static long device_pages_settled(int fd, long want)
 {
 	double end = hmm_now() + WAIT_SECONDS;
@@ -125,7 +126,10 @@ FIXTURE_SETUP(memory)
 {
 	self->coherent = variant->coherent;
 	self->local = variant->local;
+	hmm_module_need(HMM_MODULE, HMM_NODE);
 	self->fd = hmm_open(variant->unit);
+	if (self->fd == -ENOENT)
+		SKIP(return, NO_DEVICE);
 	ASSERT_LE(0, self->fd);
 	self->other = hmm_open(variant->unit + 1);
 	ASSERT_LE(0, self->other);
@@ -172,20 +176,22 @@ FIXTURE_TEARDOWN(memory)
 #define test_request(_nr, _addr, _npages)				      \
 	test_request_by(self->fd, _nr, _addr, _npages)
 
-/* Into the device, which reads there what the CPU had written. */
-#define test_move(_addr, _data, _npages) do {				      \
+/* A request that moves pages, or rights to them, and reads the old content. */
+#define test_take(_nr, _addr, _data, _npages) do {			      \
 	size_t _size = (_npages) * PAGE;				      \
 									      \
 	memset(self->buf, 0x5a, _size);					      \
-	test_request(MIGRATE_TO_DEV, _addr, _size / PAGE);		      \
+	test_request(_nr, _addr, _size / PAGE);				      \
 	ASSERT_EQ(0, memcmp(self->buf, _data, _size));			      \
 } while (0)
+#define test_move(_addr, _data, _npages)				      \
+	test_take(MIGRATE_TO_DEV, _addr, _data, _npages)
 #define test_move_all()	test_move(self->ptr, self->data, NPAGES)
 
 #define test_pages(_npages)						      \
 	ASSERT_EQ(_npages, device_pages(self->fd))
 
-/* How many pages of the memory a snapshot shows as @_prot. */
+/* A snapshot must have @_count pages that are @_prot. */
 #define test_shows(_count, _prot) do {					      \
 	size_t _n = 0;							      \
 									      \
@@ -206,9 +212,7 @@ FIXTURE_TEARDOWN(memory)
 	ASSERT_EQ(0, memcmp(self->buf, self->data, SIZE));		      \
 } while (0)
 
-/*
- * There and back
- */
+/* Migration there and back */
 
 MEMORY_TEST(moves_there_and_back)
 {
@@ -269,7 +273,7 @@ MEMORY_TEST(migrating_home_what_is_there_moves_nothing)
 MEMORY_TEST(untouched_memory_becomes_zeros_in_the_device)
 {
 	ASSERT_EQ(0, madvise(self->ptr, SIZE, MADV_DONTNEED));
-	/* Every second page is the zero page */
+	/* Map the zero page at every second page */
 	for (size_t i = 0; i < NPAGES; i += 2)
 		ASSERT_EQ(0, cpu_read(self->ptr + i * PAGE));
 	memset(self->data, 0, SIZE);
@@ -327,11 +331,9 @@ MEMORY_TEST(huge_page_is_split)
 	ASSERT_EQ(0, munmap(base, 2 * HUGE));
 }
 
-/*
- * What refuses
- */
+/* Pages that cannot migrate */
 
-/* A pipe that holds a reference to each of the pages. */
+/* Pin pages by a pipe that references them. */
 static int pin(int pipes[2], void *addr, size_t npages)
 {
 	struct iovec iov = { addr, npages * PAGE };
@@ -369,7 +371,7 @@ MEMORY_TEST(pinned_in_the_device)
 
 	test_move_all();
 	ASSERT_EQ(0, pin(pipes, self->ptr + 70 * PAGE, 3));
-	/* Nobody can have hold of private memory: the pin brings it home */
+	/* Private memory cannot be pinned: pinning migrates it back */
 	test_pages(self->coherent ? NPAGES : NPAGES - 3);
 	ASSERT_EQ(0, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
 	EXPECT_EQ(NPAGES - 3, self->cmd.cpages);
@@ -394,7 +396,7 @@ MEMORY_TEST(swapped_out_pages_stay_out)
 	test_cpu_sees_data();
 }
 
-/* Memory that the device has goes nowhere else, and nothing is lost. */
+/* Pages in device memory are not reclaimed, and not lost. */
 MEMORY_TEST(device_memory_does_not_swap)
 {
 	test_move_all();
@@ -418,7 +420,7 @@ MEMORY_TEST(shared_and_file_memory_stay)
 		ASSERT_NE(MAP_FAILED, ptr);
 		if (fd < 0)
 			memcpy(ptr, self->data, SIZE);
-		/* A copy of a file's page is as good as any other */
+		/* A private copy of a file's page can migrate */
 		else
 			ptr[0] = self->data[0];
 		EXPECT_EQ(-ENOENT, request(MIGRATE_TO_DEV, ptr, NPAGES));
@@ -456,7 +458,7 @@ MEMORY_TEST(span_crosses_mappings)
 	test_cpu_sees_data();
 }
 
-/* All or nothing, as far as it can be known before. */
+/* A span that is known to be invalid as a whole is rejected as a whole. */
 MEMORY_TEST(hole_in_the_span_moves_nothing)
 {
 	ASSERT_EQ(0, mprotect(self->ptr + 99 * PAGE, PAGE, PROT_NONE));
@@ -471,7 +473,7 @@ MEMORY_TEST(hole_in_the_span_moves_nothing)
 	test_pages(99);
 }
 
-/* The device runs out of memory in the middle of a request. */
+/* The device runs out of memory during a request. */
 MEMORY_TEST(device_is_full)
 {
 	const size_t npages = DEVICE_PAGES - NPAGES / 2, size = npages * PAGE;
@@ -493,9 +495,7 @@ MEMORY_TEST(device_is_full)
 	test_cpu_sees_data();
 }
 
-/*
- * Rights, and processes that share pages
- */
+/* Access rights, and processes that share pages */
 
 MEMORY_TEST(write_protected_in_the_device)
 {
@@ -520,7 +520,7 @@ static int check_in_child(const char *ptr, const char *want, int go)
 	return !!memcmp(ptr, want, SIZE);
 }
 
-/* The device writes to a copy, and the child keeps what it had. */
+/* The device writes to a copy; the child keeps the old data. */
 MEMORY_TEST(fork_then_device_writes)
 {
 	char *old = malloc(SIZE);
@@ -546,7 +546,7 @@ MEMORY_TEST(fork_then_device_writes)
 	free(old);
 }
 
-/* The child writes, and the parent's device sees none of it. */
+/* The parent's device must not see what the child writes. */
 MEMORY_TEST(fork_then_child_writes)
 {
 	pid_t pid;
@@ -565,7 +565,7 @@ MEMORY_TEST(fork_then_child_writes)
 	test_cpu_sees_data();
 }
 
-/* Who opened the device is gone, its pages are not. */
+/* The opener has exited, but the child still has its pages. */
 MEMORY_TEST(child_outlives_the_opener)
 {
 	int go[2], status[2];
@@ -601,7 +601,7 @@ MEMORY_TEST(child_outlives_the_opener)
  * Two devices
  */
 
-MEMORY_TEST(each_device_knows_its_own)
+MEMORY_TEST(each_device_recognizes_its_own)
 {
 	uint8_t remote = self->coherent ? HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE |
 					  HMM_DMIRROR_PROT_WRITE :
@@ -620,7 +620,9 @@ MEMORY_TEST(each_device_knows_its_own)
 						 remote,
 				  (uint8_t)self->buf[i]);
 	}
-	/* What the other has, private, comes to system memory when asked for */
+	/*
+	 * A request migrates the other device's private pages to system memory
+	 */
 	test_device_sees_data();
 	ASSERT_EQ(NPAGES / 2, device_pages(self->fd));
 	ASSERT_EQ(self->coherent ? NPAGES / 2 : 0, device_pages(self->other));
@@ -640,7 +642,10 @@ MEMORY_TEST(devices_take_pages_from_each_other)
 		hmm_fill(self->data, SIZE);
 		memcpy(self->buf, self->data, SIZE);
 		test_request_by(from, WRITE, self->ptr, NPAGES);
-		/* Not from device to device, only from system memory */
+		/*
+		 * Pages migrate from system memory only, not from device to
+		 * device
+		 */
 		if (self->coherent) {
 			ASSERT_EQ(-ENOENT, request_by(from, MIGRATE_TO_DEV,
 						      self->ptr, NPAGES));
@@ -651,7 +656,7 @@ MEMORY_TEST(devices_take_pages_from_each_other)
 	}
 }
 
-/* A migration that one file makes concerns all others of the device. */
+/* A migration through one file affects all other files of the device. */
 MEMORY_TEST(second_file_of_the_device_follows)
 {
 	int fd = hmm_open(variant->unit);
@@ -671,9 +676,7 @@ MEMORY_TEST(second_file_of_the_device_follows)
 	ASSERT_EQ(0, close(fd));
 }
 
-/*
- * Pages that are sent home
- */
+/* Pages that are migrated back */
 
 MEMORY_TEST(close_sends_home_what_the_file_brought)
 {
@@ -711,13 +714,8 @@ MEMORY_TEST(release_empties_the_device)
  * Exclusive access
  */
 
-#define test_exclusive(_addr, _data, _npages) do {			      \
-	size_t _size = (_npages) * PAGE;				      \
-									      \
-	memset(self->buf, 0x5a, _size);					      \
-	test_request(EXCLUSIVE, _addr, _size / PAGE);			      \
-	ASSERT_EQ(0, memcmp(self->buf, _data, _size));			      \
-} while (0)
+#define test_exclusive(_addr, _data, _npages)				      \
+	test_take(EXCLUSIVE, _addr, _data, _npages)
 
 MEMORY_TEST(exclusive_until_the_cpu_touches)
 {
@@ -750,7 +748,7 @@ MEMORY_TEST(exclusive_again_and_by_the_other)
 	test_cpu_sees_data();
 }
 
-/* Pages that must first be faulted: untouched, zero, shared after fork(). */
+/* Pages that need a fault first: untouched, zero, shared after fork(). */
 MEMORY_TEST(exclusive_faults_pages_in)
 {
 	pid_t pid;
@@ -773,13 +771,13 @@ MEMORY_TEST(exclusive_access_to_device_memory)
 {
 	test_move_all();
 	test_exclusive(self->ptr, self->data, NPAGES);
-	/* Private memory is exclusive as it is, so this takes it home */
+	/* This migrates private memory, which is always exclusive, back */
 	test_pages(self->coherent ? NPAGES : 0);
 	EXPECT_EQ(-EPERM, request(CHECK_EXCLUSIVE, self->ptr, NPAGES));
 	test_cpu_sees_data();
 }
 
-/* While it is exclusive it neither moves nor is it lost. */
+/* Pages under exclusive access do not migrate, and are not lost. */
 MEMORY_TEST(exclusive_pages_and_migration)
 {
 	test_exclusive(self->ptr, self->data, NPAGES / 2);
@@ -807,7 +805,7 @@ MEMORY_TEST(exclusive_is_refused)
 	test_cpu_sees_data();
 }
 
-/* Only the CPU ends exclusive access, not another file that wants the memory. */
+/* An access by the CPU ends exclusive access; another file does not. */
 MEMORY_TEST(release_leaves_exclusive_pages)
 {
 	int fd = hmm_open(variant->unit);
@@ -835,7 +833,7 @@ MEMORY_TEST(release_leaves_exclusive_pages)
 	ASSERT_EQ(0, close(fd));
 }
 
-/* The pages beside those under exclusive access go home. */
+/* Pages next to those under exclusive access are migrated back. */
 MEMORY_TEST(release_empties_around_exclusive_pages)
 {
 	test_move_all();
@@ -866,8 +864,9 @@ MEMORY_TEST(close_returns_exclusive_access)
 }
 
 /*
- * mprotect() takes the pages from the device, but not yet to the CPU. Whether
- * they can be migrated like that depends on the base; they must not be lost.
+ * mprotect() takes the pages from the device, but leaves exclusive entries in
+ * the CPU's page table. Kernels differ in whether such pages can migrate; they
+ * must not be lost.
  */
 MEMORY_TEST(exclusive_then_forgotten)
 {
@@ -889,7 +888,7 @@ MEMORY_TEST(exclusive_then_forgotten)
 #define ORDER_PAGES	8UL
 
 struct order {
-	int	fd;		/* brings the pages */
+	int	fd;		/* migrates the pages */
 	int	other;		/* of another device */
 	int	releaser;	/* a second file of the device */
 	char	*ptr;
@@ -909,7 +908,7 @@ static int order_request(struct order *o, int fd, unsigned long request)
 	return hmm_cmd(fd, request, o->ptr, o->buf, ORDER_PAGES, NULL);
 }
 
-/* 0, or what the step must not end with. */
+/* Run one step of an order. Returns 0, or an error that is not allowed. */
 static int order_step(struct order *o, char step)
 {
 	const size_t size = ORDER_PAGES * PAGE;
@@ -922,7 +921,7 @@ static int order_step(struct order *o, char step)
 		return order_request(o, o->fd, HMM_DMIRROR_EXCLUSIVE);
 	case 'o':	/* exclusive access for the other device */
 		return order_request(o, o->other, HMM_DMIRROR_EXCLUSIVE);
-	case 'p':	/* invalidated, and as it was */
+	case 'p':	/* invalidate, with the same protection at the end */
 		return mprotect(o->ptr, size, PROT_READ) ||
 		       mprotect(o->ptr, size, FULL_ACCESS);
 	case 'r':	/* RELEASE */
@@ -938,7 +937,7 @@ static int order_step(struct order *o, char step)
 	return -EINVAL;
 }
 
-/* Whatever comes first, no page stays in the device. */
+/* No page may stay in the device, whatever the order of the steps. */
 MEMORY_TEST(exclusive_pages_are_freed_in_any_order)
 {
 	static const char *const orders[] = {
@@ -971,14 +970,12 @@ MEMORY_TEST(exclusive_pages_are_freed_in_any_order)
 	}
 }
 
-/*
- * Writes of the device are seen by who tracks writes
- */
+/* Writes of the device are visible to programs that track writes */
 
 #define TRACK_PAGES	16UL
 #define TRACK_SIZE	(TRACK_PAGES * PAGE)
 
-/* Where the memory is when the tracker begins. */
+/* Place of the memory at the start of tracking. */
 enum track_place { TRACK_SYSTEM, TRACK_DEVICE, TRACK_EXCLUSIVE, TRACK_PLACES };
 
 static const unsigned long track_requests[] = {
@@ -987,7 +984,7 @@ static const unsigned long track_requests[] = {
 	[TRACK_EXCLUSIVE] = HMM_DMIRROR_EXCLUSIVE,
 };
 
-/* Registers memory for PAGEMAP_SCAN; a userfaultfd, or -errno. */
+/* Register memory for PAGEMAP_SCAN; return a userfaultfd, or -errno. */
 static int track_open(void *addr, size_t size)
 {
 	struct uffdio_api api = {
@@ -1009,7 +1006,7 @@ static int track_open(void *addr, size_t size)
 	return err;
 }
 
-/* The pages that are written since @flags had them protected, or -errno. */
+/* The number of pages written since @flags write-protected them, or -errno. */
 static long track_written(const void *addr, size_t size, uint64_t flags)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -1036,7 +1033,7 @@ static long track_written(const void *addr, size_t size, uint64_t flags)
 
 #define TRACK_PROTECT	(PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC)
 
-/* New content, and the memory where it is to be. */
+/* Write new content and move the memory to its place. */
 #define test_track_place(_place) do {					      \
 	hmm_fill(self->data, TRACK_SIZE);				      \
 	memcpy(self->ptr, self->data, TRACK_SIZE);			      \
@@ -1044,7 +1041,7 @@ static long track_written(const void *addr, size_t size, uint64_t flags)
 			     self->buf, TRACK_PAGES, &self->cmd));	      \
 } while (0)
 
-/* Writes every page, the device or the CPU. */
+/* Write every page, by the device or by the CPU. */
 #define test_track_write(_by_cpu) do {					      \
 	hmm_fill(self->data, TRACK_SIZE);				      \
 	memcpy(self->buf, self->data, TRACK_SIZE);			      \
@@ -1061,7 +1058,9 @@ MEMORY_TEST(pagemap_scan_sees_writes)
 	ASSERT_LE(0, uffd);
 	for (unsigned int i = 0; i < 2 * TRACK_PLACES; i++) {
 		test_track_place(i / 2);
-		/* Twice: nothing is written from the first to the second */
+		/*
+		 * Twice, as nothing is written between the first and the second
+		 */
 		ASSERT_LE(0, track_written(self->ptr, TRACK_SIZE,
 					   TRACK_PROTECT));
 		ASSERT_EQ(0, track_written(self->ptr, TRACK_SIZE,
@@ -1085,8 +1084,8 @@ static int clear_soft_dirty(void)
 }
 
 /*
- * Not in private memory: no base takes the right to write from its entries, so
- * there not even the CPU's writes are seen.
+ * Skip private memory: the kernel does not write-protect its entries for
+ * soft-dirty tracking, so that even writes of the CPU are not recorded.
  */
 MEMORY_TEST(soft_dirty_sees_writes)
 {
@@ -1109,264 +1108,232 @@ MEMORY_TEST(soft_dirty_sees_writes)
  * Races
  */
 
-struct race {
+/**
+ * struct target - memory and a device for the second thread of a race
+ * @ptr: the memory
+ * @fd: the device
+ * @go: number of the round that may start, for discard_on_go()
+ */
+struct target {
 	char		*ptr;
-	bool		stop;
-	uint64_t	rounds;
-	uint64_t	go;
 	int		fd;
-	int		err;
+	uint64_t	go;
 };
 
-/* In a test that has a race and a thread. */
-#define race_start(_function) do {					      \
-	race.ptr = self->ptr;						      \
-	race.fd = self->fd;						      \
-	ASSERT_EQ(0, pthread_create(&thread, NULL, _function, &race));	      \
+/* In a test that has a race and a target. */
+#define test_race_start(_round) do {					      \
+	target = (struct target){ .ptr = self->ptr, .fd = self->fd };	      \
+	ASSERT_EQ(0, race_start(&race, RACE_SECONDS, _round, &target));	      \
 } while (0)
 
-#define race_end() do {							      \
-	__atomic_store_n(&race.stop, true, __ATOMIC_RELEASE);		      \
-	ASSERT_EQ(0, pthread_join(thread, NULL));			      \
-	EXPECT_EQ(0, race.err);						      \
-	EXPECT_LE(3, race.rounds);					      \
-} while (0)
-
-/* On a busy machine a race takes longer to be one. */
-static bool race_goes_on(const struct race *race, double end)
+static int remap_half(struct race *race, uint64_t k)
 {
-	if (__atomic_load_n(&race->rounds, __ATOMIC_RELAXED) < 3)
-		end += WAIT_SECONDS;
-	return hmm_now() < end;
-}
+	struct target *target = race->arg;
+	char *ptr = target->ptr;
 
-static bool race_lasts(struct race *race)
-{
-	if (__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE) || race->err)
-		return false;
-	__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
-	return true;
-}
-
-static void *remap_loop(void *arg)
-{
-	struct race *race = arg;
-
-	while (race_lasts(race)) {
-		if (munmap(race->ptr, SIZE / 2) ||
-		    mmap(race->ptr, SIZE / 2, FULL_ACCESS,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-			 0) != race->ptr)
-			race->err = errno;
-		memset(race->ptr, race->rounds, SIZE / 2);
-		usleep(1000);
-	}
-	return NULL;
+	if (munmap(ptr, SIZE / 2) ||
+	    mmap(ptr, SIZE / 2, FULL_ACCESS,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != ptr)
+		return -errno;
+	memset(ptr, k, SIZE / 2);
+	usleep(1000);
+	return 0;
 }
 
 MEMORY_TEST(race_with_munmap)
 {
-	double end = hmm_now() + RACE_SECONDS;
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 	size_t moved = 0;
 	int err;
 
-	race_start(remap_loop);
-	while (race_goes_on(&race, end)) {
+	test_race_start(remap_half);
+	for (k = 0; race_lasts(&race, k); k++) {
 		err = request(MIGRATE_TO_DEV, self->ptr, NPAGES);
 		ASSERT_TRUE(!err || err == -ENOENT || err == -EINVAL);
 		moved += device_pages(self->fd) > 0;
 		err = request(MIGRATE_TO_SYS, self->ptr, NPAGES);
 		ASSERT_TRUE(!err || err == -EINVAL);
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 	EXPECT_LT(0, moved);
 	EXPECT_EQ(0, memcmp(self->ptr + SIZE / 2, self->data + SIZE / 2,
 			    SIZE / 2));
 }
 
-/* Discards once each time it is told to, sooner or later. */
-static void *discard_loop(void *arg)
+/* Discard once in each round that the first thread starts, after a while. */
+static int discard_on_go(struct race *race, uint64_t k)
 {
-	struct race *race = arg;
+	struct target *target = race->arg;
 
-	while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
-		if (__atomic_load_n(&race->go, __ATOMIC_ACQUIRE) ==
-		    race->rounds)
-			continue;
-		usleep(race->rounds * 37 % 1500);
-		if (madvise(race->ptr, SIZE, MADV_DONTNEED))
-			race->err = errno;
-		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELEASE);
-	}
-	return NULL;
+	while (__atomic_load_n(&target->go, __ATOMIC_ACQUIRE) < k)
+		if (race_stopped(race))
+			return 0;
+	usleep(k * 37 % 1500);
+	return madvise(target->ptr, SIZE, MADV_DONTNEED) ? -errno : 0;
 }
 
 /*
- * A discard that the device has heard of, but that has yet to take the pages,
- * must not leave it entries of pages that are gone.
+ * The device has seen the invalidation of the discard, but the pages are still
+ * mapped: it must not get entries for pages that are then freed.
  */
 MEMORY_TEST(race_of_exclusive_with_discard)
 {
-	double end = hmm_now() + 2 * RACE_SECONDS;
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 	int err;
 
-	race_start(discard_loop);
-	while (race_goes_on(&race, end)) {
-		__atomic_fetch_add(&race.go, 1, __ATOMIC_RELEASE);
+	test_race_start(discard_on_go);
+	for (k = 0; race_lasts(&race, k); k++) {
+		__atomic_store_n(&target.go, k + 1, __ATOMIC_RELEASE);
 		err = request(EXCLUSIVE, self->ptr, NPAGES);
 		ASSERT_TRUE(!err || err == -EBUSY);
-		while (__atomic_load_n(&race.rounds, __ATOMIC_ACQUIRE) !=
-		       race.go)
+		while (race_rounds(&race) <= k)
 			sched_yield();
-		memset(self->buf, race.go, SIZE);
+		memset(self->buf, k + 1, SIZE);
 		test_request(WRITE, self->ptr, NPAGES);
 		ASSERT_EQ(0, memcmp(self->ptr, self->buf, SIZE));
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 }
 
-static void *count_loop(void *arg)
+static int count_pages(struct race *race, uint64_t k)
 {
-	struct race *race = arg;
+	struct target *target = race->arg;
 
-	while (race_lasts(race))
-		for (size_t i = 0; i < NPAGES; i++)
-			__atomic_fetch_add((uint64_t *)(race->ptr + i * PAGE),
-					   1, __ATOMIC_RELAXED);
-	return NULL;
+	for (size_t i = 0; i < NPAGES; i++)
+		__atomic_fetch_add((uint64_t *)(target->ptr + i * PAGE), 1,
+				   __ATOMIC_RELAXED);
+	return 0;
 }
 
-/* A store of the CPU between copy and unmapping would be lost. */
+/* A store of the CPU between the copy and the unmapping must not be lost. */
 MEMORY_TEST(race_with_cpu_stores)
 {
-	double end = hmm_now() + RACE_SECONDS;
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 	int err;
 
 	memset(self->ptr, 0, SIZE);
-	race_start(count_loop);
-	while (race_goes_on(&race, end)) {
+	test_race_start(count_pages);
+	for (k = 0; race_lasts(&race, k); k++) {
 		err = request(MIGRATE_TO_DEV, self->ptr, NPAGES);
 		ASSERT_TRUE(!err || err == -ENOENT);
 		ASSERT_EQ(0, request(MIGRATE_TO_SYS, self->ptr, NPAGES));
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 	for (size_t i = 0; i < NPAGES; i++)
 		ASSERT_EQ(race.rounds, *(uint64_t *)(self->ptr + i * PAGE));
 }
 
-static void *migrate_loop(void *arg)
+static int migrate_there_and_back(struct race *race, uint64_t k)
 {
-	struct race *race = arg;
-	char *buf = malloc(SIZE);
+	struct target *target = race->arg;
+	static char buf[SIZE];
+	int err;
 
-	while (race_lasts(race)) {
-		int err = hmm_cmd(race->fd, HMM_DMIRROR_MIGRATE_TO_DEV,
-				  race->ptr, buf, NPAGES, NULL);
-
-		if (err && err != -ENOENT)
-			race->err = err;
-		err = hmm_cmd(race->fd, HMM_DMIRROR_MIGRATE_TO_SYS, race->ptr,
-			      buf, NPAGES, NULL);
-		if (err)
-			race->err = err;
-	}
-	free(buf);
-	return NULL;
+	err = hmm_cmd(target->fd, HMM_DMIRROR_MIGRATE_TO_DEV, target->ptr, buf,
+		      NPAGES, NULL);
+	if (err && err != -ENOENT)
+		return err;
+	return hmm_cmd(target->fd, HMM_DMIRROR_MIGRATE_TO_SYS, target->ptr, buf,
+		       NPAGES, NULL);
 }
 
-/* What the device has written must be there whereever the page is now. */
+/* Data written by the device must be found wherever the page is now. */
 MEMORY_TEST(race_of_device_stores_with_migration)
 {
-	double end = hmm_now() + RACE_SECONDS;
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 
-	race_start(migrate_loop);
-	while (race_goes_on(&race, end)) {
+	test_race_start(migrate_there_and_back);
+	for (k = 0; race_lasts(&race, k); k++) {
 		hmm_fill(self->data, SIZE);
 		memcpy(self->buf, self->data, SIZE);
 		test_request(WRITE, self->ptr, NPAGES);
 		test_device_sees_data();
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 	test_cpu_sees_data();
 }
 
-/* The same through another file, which hears of it by its mirror alone. */
+/*
+ * The same through another file, which sees the migration only by its mirror.
+ */
 MEMORY_TEST(race_of_second_file_with_migration)
 {
-	double end = hmm_now() + RACE_SECONDS;
 	int fd = hmm_open(variant->unit);
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 
 	ASSERT_LE(0, fd);
-	race_start(migrate_loop);
-	while (race_goes_on(&race, end)) {
+	test_race_start(migrate_there_and_back);
+	for (k = 0; race_lasts(&race, k); k++) {
 		hmm_fill(self->data, SIZE);
 		memcpy(self->buf, self->data, SIZE);
 		test_request_by(fd, WRITE, self->ptr, NPAGES);
 		test_request_by(fd, READ, self->ptr, NPAGES);
 		ASSERT_EQ(0, memcmp(self->buf, self->data, SIZE));
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 	test_cpu_sees_data();
 	ASSERT_EQ(0, close(fd));
 }
 
 MEMORY_TEST(race_of_two_devices)
 {
-	double end = hmm_now() + RACE_SECONDS;
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 	int err;
 
-	race_start(migrate_loop);
-	while (race_goes_on(&race, end)) {
+	test_race_start(migrate_there_and_back);
+	for (k = 0; race_lasts(&race, k); k++) {
 		err = request_by(self->other, MIGRATE_TO_DEV, self->ptr,
 				 NPAGES);
 		ASSERT_TRUE(!err || err == -ENOENT);
 		test_request_by(self->other, READ, self->ptr, NPAGES);
 		ASSERT_EQ(0, memcmp(self->buf, self->data, SIZE));
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 	test_cpu_sees_data();
 }
 
 MEMORY_TEST(race_of_release_with_migration)
 {
-	double end = hmm_now() + RACE_SECONDS;
-	struct race race = {};
-	pthread_t thread;
+	struct target target;
+	struct race race;
+	uint64_t k;
 	int err;
 
-	race_start(migrate_loop);
-	while (race_goes_on(&race, end)) {
+	test_race_start(migrate_there_and_back);
+	for (k = 0; race_lasts(&race, k); k++) {
 		err = request(RELEASE, self->ptr, 1);
 		ASSERT_TRUE(!err || err == -EBUSY);
 	}
-	race_end();
+	ASSERT_EQ(0, race_stop(&race));
 	test_cpu_sees_data();
 }
 
-/* Migrates for ever, in a process of its own. */
+/* In a child: migrate forever. */
 static void migrate_in_child(unsigned int unit, char *ptr, int out)
 {
-	struct race race = { .ptr = ptr, .fd = hmm_open(unit) };
+	struct target target = { .ptr = ptr, .fd = hmm_open(unit) };
+	struct race race = { .arg = &target };
 	char *buf = malloc(SIZE);
 
-	if (race.fd < 0 ||
-	    hmm_cmd(race.fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf, NPAGES,
+	if (target.fd < 0 ||
+	    hmm_cmd(target.fd, HMM_DMIRROR_MIGRATE_TO_DEV, ptr, buf, NPAGES,
 		    NULL) ||
 	    write(out, "", 1) != 1)
 		_exit(1);
-	migrate_loop(&race);
+	while (!migrate_there_and_back(&race, 0))
+		;
 	_exit(2);
 }
 
@@ -1401,15 +1368,16 @@ MEMORY_TEST(exits_while_a_thread_migrates)
 
 		ASSERT_LE(0, pid);
 		if (!pid) {
-			struct race race = { .ptr = self->ptr };
-			pthread_t thread;
+			struct target target = { .ptr = self->ptr };
+			struct race race;
 
 			memset(self->ptr, i, SIZE);
-			race.fd = hmm_open(variant->unit);
-			if (pthread_create(&thread, NULL, migrate_loop, &race))
+			target.fd = hmm_open(variant->unit);
+			if (race_start(&race, 0, migrate_there_and_back,
+				       &target))
 				_exit(1);
 			usleep(500 + 900 * i);
-			_exit(race.err ? 2 : 0);
+			_exit(race.failed ? 2 : 0);
 		}
 		EXPECT_EQ(0, hmm_wait_child(pid));
 		ASSERT_EQ(0, device_pages_settled(self->fd, 0));
@@ -1417,24 +1385,22 @@ MEMORY_TEST(exits_while_a_thread_migrates)
 	test_cpu_sees_data();
 }
 
-/*
- * The module goes and comes back, whatever has happened before
- */
+/* Unloading and loading the module after all kinds of use */
 
 enum end {
-	END_CLOSE,	/* of the file, the memory stays mapped */
-	END_EXIT,	/* with pages in the device */
+	END_CLOSE,	/* close the file while the memory is mapped */
+	END_EXIT,	/* exit with pages in the device */
 	END_CRASH,	/* the same, by a signal */
-	END_KILL,	/* half way through a migration */
+	END_KILL,	/* in the middle of a migration */
 };
 
-/* Pages of a process that is gone may be freed by a worker of the kernel. */
+/* A worker of the kernel may free the pages of a process that has exited. */
 static int reload(void)
 {
 	double end = hmm_now() + WAIT_SECONDS;
 	int err;
 
-	while ((err = hmm_module_reload(MODULE, "")) == -EWOULDBLOCK &&
+	while ((err = hmm_module_reload(HMM_MODULE, "")) == -EWOULDBLOCK &&
 	       hmm_now() < end)
 		usleep(1000);
 	return err;
@@ -1462,7 +1428,7 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 		raise(SIGSEGV);
 	} else if (how == END_CLOSE) {
 		close(fd);
-		/* While the memory is there, and then look at it */
+		/* Reload while the memory is mapped, then check it */
 		if (reload() || memcmp(ptr, data, SIZE))
 			_exit(3);
 	}
@@ -1490,7 +1456,7 @@ static void use_and_end(unsigned int unit, enum end how, int out)
 	ASSERT_EQ(0, reload());						      \
 } while (0)
 
-/* No file of the device is open in these. */
+/* These tests start with no file of the device open. */
 FIXTURE(module)
 {
 };
@@ -1503,8 +1469,16 @@ FIXTURE_VARIANT(module)
 FIXTURE_VARIANT_ADD(module, private) { .unit = 0, };
 FIXTURE_VARIANT_ADD(module, coherent) { .unit = 2, };
 
+/* Skip the test if the device, or the file of its module, is missing. */
+#define test_module_need(_node) do {					      \
+	hmm_module_need(HMM_MODULE, HMM_NODE);				      \
+	if (access(_node, F_OK) || !hmm_module_find(HMM_MODULE))	      \
+		SKIP(return, NO_DEVICE);				      \
+} while (0)
+
 FIXTURE_SETUP(module)
 {
+	test_module_need(variant->unit ? "/dev/hmm_dmirror2" : HMM_NODE);
 }
 
 FIXTURE_TEARDOWN(module)
@@ -1513,7 +1487,7 @@ FIXTURE_TEARDOWN(module)
 
 #define MODULE_TEST(_name) TEST_F_TIMEOUT(module, _name, SECONDS)
 
-/* A module that comes back must find all of its memory free. */
+/* After a reload all of the module's memory must be free. */
 MODULE_TEST(goes_after_a_close)
 {
 	test_end(variant->unit, END_CLOSE, 0);
@@ -1532,20 +1506,21 @@ MODULE_TEST(goes_after_a_kill_while_migrating)
 	test_end(variant->unit, END_EXIT, 0);
 }
 
-/* Private memory cannot be pinned, so a close always empties it. */
+/* Private memory cannot be pinned, so a close always frees it. */
 FIXTURE(coherent_module)
 {
 };
 
 FIXTURE_SETUP(coherent_module)
 {
+	test_module_need("/dev/hmm_dmirror2");
 }
 
 FIXTURE_TEARDOWN(coherent_module)
 {
 }
 
-/* It refuses at once, as its pages may stay for good. */
+/* Unloading fails at once, as the pages may stay in use forever. */
 TEST_F_TIMEOUT(coherent_module, stays_while_pages_are_in_use, SECONDS)
 {
 	char *ptr = mmap(NULL, PAGE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -1560,7 +1535,7 @@ TEST_F_TIMEOUT(coherent_module, stays_while_pages_are_in_use, SECONDS)
 			     NULL));
 	ASSERT_EQ(0, pin(pipes, ptr, 1));
 	ASSERT_EQ(0, close(fd));
-	EXPECT_EQ(-EWOULDBLOCK, hmm_module_reload(MODULE, ""));
+	EXPECT_EQ(-EWOULDBLOCK, hmm_module_reload(HMM_MODULE, ""));
 	fd = hmm_open(2);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(1, device_pages(fd));
@@ -1569,7 +1544,7 @@ TEST_F_TIMEOUT(coherent_module, stays_while_pages_are_in_use, SECONDS)
 	EXPECT_EQ(0, hmm_cmd(fd, HMM_DMIRROR_RELEASE, ptr, NULL, 1, NULL));
 	EXPECT_EQ(1, ptr[0]);
 	ASSERT_EQ(0, close(fd));
-	EXPECT_EQ(0, hmm_module_reload(MODULE, ""));
+	EXPECT_EQ(0, hmm_module_reload(HMM_MODULE, ""));
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 }
 
