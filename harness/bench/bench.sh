@@ -30,15 +30,15 @@ only_rows()
 
 count()
 {
-	local missed
+	local waivers
 
 	only_rows > "$RESULTS/rows"
 	HMM_CPUS=counted guest count || return
-	# What is missed on every base, and what on this one besides.
-	missed=("$HARNESS/bench/missed")
-	[ ! -e "$SERIES/missed" ] || missed+=("$SERIES/missed")
+	# Those of every base, then those of this base.
+	waivers=("$HARNESS/bench/waivers")
+	[ ! -e "$SERIES/waivers" ] || waivers+=("$SERIES/waivers")
 	awk -f "$HARNESS/bench/table.awk" -v tsv="$RESULTS/bench.tsv" \
-		file=rows "$RESULTS/rows" file=missed "${missed[@]}" \
+		file=rows "$RESULTS/rows" file=waivers "${waivers[@]}" \
 		file=counts "$out"
 }
 
