@@ -24,7 +24,7 @@ Heterogeneous memory management for the kernel: mirrors.
   make check               all that reads the source and finds fault with it
   make series              the series as mail, with a cover letter
   make series-check        it applies and builds patch by patch
-  make users               compile all in-tree users of the interval API
+  make interval-users      compile all in-tree users of the interval API
   make clean               remove build/ (downloads stay in the cache)
 
   DEBUG=1                  with KASAN, lockdep, kmemleak and more
@@ -41,7 +41,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 endef
 
 VERBS := run test bench guest shell modules kernel tree base config check \
-	series series-check users clean
+	series series-check interval-users clean
 
 .PHONY: help $(VERBS) $(VERBS:%=%.work)
 # One verb after the other; each runs its jobs in parallel.

@@ -19,7 +19,7 @@ readonly EXPECTED='amdgpu amdkfd nouveau core mlx5'
 
 base=$1
 tree=$base/tree
-out=$base/users
+out=$base/interval-users
 
 # moved: the files of the base that are touched, under their new names.
 moved()
@@ -58,4 +58,4 @@ for name in $EXPECTED; do
 		die "no file of $name is touched; does the move still find it?"
 done
 "$HARNESS/build/objects.sh" "compiling the interval API's users" \
-	"$tree" "$out/kernel" "$out/sources" "$out/users.log" KCFLAGS=-Werror
+	"$tree" "$out/kernel" "$out/sources" "$out/objects.log" KCFLAGS=-Werror

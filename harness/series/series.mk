@@ -5,15 +5,15 @@
 #	make series		BASE/series: a cover letter and patches
 #	make series-check	they apply one by one, each builds, and together
 #				they are what is tested
-#	make users		all users of the interval API build
+#	make interval-users	all users of the interval API build
 
 # All drivers that use the interval API, on top of the guest's kernel.
-USERS := $(BASE)/users/kernel/.config
+USERS := $(BASE)/interval-users/kernel/.config
 USERS_FRAGMENTS := $(TOP)/configs/base.config \
-	$(wildcard $(SERIES)/base.config) $(TOP)/configs/users.config \
-	$(wildcard $(SERIES)/users.config)
+	$(wildcard $(SERIES)/base.config) $(TOP)/configs/interval-users.config \
+	$(wildcard $(SERIES)/interval-users.config)
 
-.PHONY: mail series series-check users
+.PHONY: mail series series-check interval-users
 mail: $(BASE)/tree/.laid
 	@$(HARNESS)/series/series.sh $(BASE) $(BASE)/overlay
 
@@ -23,11 +23,12 @@ series: mail
 		"0 failed, 0 skipped"
 
 series-check: mail $(USERS_FRAGMENTS)
-	+@$(KEEP_STATUS) $(HARNESS)/series/series-check.sh $(BASE) $(USERS_FRAGMENTS)
+	+@$(KEEP_STATUS) $(HARNESS)/series/series-check.sh $(BASE) \
+		$(USERS_FRAGMENTS)
 
 $(USERS): $(USERS_FRAGMENTS) $(BASE)/tree/.laid $(TOP)/Kconfig \
 		$(HARNESS)/build/kconfig.sh
 	@$(HARNESS)/build/kconfig.sh $(BASE)/tree $(@D) $(USERS_FRAGMENTS)
 
-users: $(USERS) | verify-tree
+interval-users: $(USERS) | verify-tree
 	+@$(KEEP_STATUS) $(HARNESS)/series/interval-users.sh $(BASE)
