@@ -9,6 +9,7 @@
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
+. "${0%/*}/../totals.sh"
 
 [ $# -ge 5 ] || die "usage: objects.sh LABEL TREE KBUILD LIST LOG [VARIABLE...]"
 label=$1 tree=$2 kbuild=$3 list=$4 log=$5
@@ -29,16 +30,12 @@ HMM_COUNT='^  (CC|CHECK) ' HMM_COUNT_NAME=steps \
 	O="$kbuild" CC='ccache gcc' HOSTCC='ccache gcc' "${jobs[@]}" \
 	"$@" "${objects[@]}" || status=$?
 
-passed=0 failed=0
 for object in "${objects[@]}"; do
-	if [ -f "$kbuild/$object" ]; then
-		passed=$((passed + 1))
-	else
-		failed=$((failed + 1))
-		echo "not built: $object"
-	fi
+	built=0
+	[ -f "$kbuild/$object" ] || built=1
+	result "$built" "$object was not built"
 done
-# What failed beside them: a header, a tool of the kernel's.
+# Something else failed: a header check, a tool of the kernel.
 [ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
-echo "$passed passed, $failed failed, 0 skipped"
+print_totals
 [ "$failed" -eq 0 ]

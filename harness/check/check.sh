@@ -9,36 +9,21 @@
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
+. "${0%/*}/../totals.sh"
 
 [ $# -eq 1 ] || die "usage: check.sh BASE"
 export BASE=$1 TREE=$1/tree CHECK=$1/check
-passed=0 failed=0 skipped=0
-
-# add_up NAME STATUS: from what the check printed.
-add_up()
-{
-	local line
-
-	line=$(tail -n 1 "$CHECK/$1.out")
-	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]] &&
-	   { [ "$2" -eq 0 ] || [ "${BASH_REMATCH[2]}" -gt 0 ]; }; then
-		passed=$((passed + BASH_REMATCH[1]))
-		failed=$((failed + BASH_REMATCH[2]))
-		skipped=$((skipped + BASH_REMATCH[3]))
-	else
-		failed=$((failed + 1))
-		line="ended with $2 and no totals: $line"
-	fi
-	printf '%-14s %s (%s s)\n' "$1" "$line" "$SECONDS"
-}
 
 for script in "$HARNESS"/check/checks/*.sh; do
 	name=$(basename "$script" .sh)
 	[ -z "${ONLY-}" ] || [ "$ONLY" = "$name" ] || continue
 	SECONDS=0 status=0
 	"$script" > "$CHECK/$name.out" || status=$?
+	line=$(tail -n 1 "$CHECK/$name.out")
 	sed '$d' "$CHECK/$name.out"
-	add_up "$name" "$status"
+	add_totals "$CHECK/$name.out" "$status" ||
+		line="failed with status $status: $line"
+	printf '%-14s %s (%s s)\n' "$name" "$line" "$SECONDS"
 done
-echo "$passed passed, $failed failed, $skipped skipped"
+print_totals
 [ "$failed" -eq 0 ]
