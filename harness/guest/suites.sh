@@ -110,8 +110,7 @@ listed()
 
 	if [ -z "$only" ] || [ "$only" = "$name" ]; then
 		printf '%s %s %s\n' "$kind" "$name" "$command"
-	elif [ "$kind" = ktap ] && [ "$command" != host ] &&
-	     has_test "${command%% *}"; then
+	elif [ "$kind" = ktap ] && has_test "${command%% *}"; then
 		printf '%s %s %s -t %s -f %s -r %s\n' "$kind" "$name" \
 			"$command" "$only" "$only" "$only"
 	else

@@ -58,7 +58,7 @@ file == "config" && /^CONFIG_/ {
 	next
 }
 
-# The same list that PID 1 worked off, and the suites that ran on the host.
+# The list of steps that PID 1 worked off.
 file == "job" && /^(kunit|ktap|plain|live|tty) / {
 	planned[$2] = $1
 	plan_order[++nr_planned] = $2

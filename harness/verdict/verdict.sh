@@ -8,11 +8,10 @@
 # that nothing is printed when all is well: run, guest (exits with the command's
 # own status when there is one) or tty.
 #
-#	job		what was asked of the guest and of the host
+#	job		the steps that the guest was to do
 #	qemu		how QEMU ended
 #	serial.log	the kernel's log
 #	result		the result channel
-#	host.result	what ran on the host, in the same form
 #	config		the kernel's configuration
 set -u
 dir=$1
@@ -39,7 +38,7 @@ split_suites() {
 		}
 		$1 == "suite-end" { close(out); out = "" }
 		/^[|+] / && out != "" { print substr($0, 3) > out }
-	' "$(evidence host.result)" "$(evidence result)" || exit 3
+	' "$(evidence result)" || exit 3
 }
 
 # A list that is not there is empty, too.
@@ -63,6 +62,5 @@ LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
 	file=config "$(evidence config)" \
 	file=job "$(evidence job)" \
 	file=qemu "$(evidence qemu)" \
-	file=host.result "$(evidence host.result)" \
 	file=result "$(evidence result)" \
 	file=log "$(evidence serial.log)"
