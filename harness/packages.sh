@@ -25,7 +25,6 @@ libc6-dev	test programs, static
 libelf-dev	kernel build: objtool
 make		kernel build
 patch		series/*/*.patch
-python3		reading KTAP
 qemu-system-x86	the guest
 xz-utils	the source package
 '
