@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The front door: `make help` tells what there is. The work is done by
-# harness/main.mk, which harness/front.sh starts; this file sees to it that
-# make ends with the status that the work ended with.
+# The front door: `make help` lists the verbs. harness/front.sh does the work
+# of a verb; this file makes `make` exit with the status of that work.
 
 include harness/settings.mk
 
@@ -43,39 +42,37 @@ endef
 VERBS := run test bench guest shell modules kernel tree base config check \
 	series series-check interval-users clean
 
-.PHONY: help $(VERBS) $(VERBS:%=%.work)
+# A goal that is no verb goes to front.sh as well, which refuses it.
+GOALS := $(sort $(VERBS) $(filter-out help,$(MAKECMDGOALS)))
+
+.PHONY: help $(GOALS)
 # One verb after the other; each runs its jobs in parallel.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
-# A dollar in CMD is the guest shell's, not make's.
-CMD_TEXT := $(value CMD)
+# A dollar in CMD belongs to the guest's shell, not to make.
+override CMD := $(value CMD)
+# Settings go on as environment variables: kbuild obeys those of MAKEFLAGS.
+MAKEOVERRIDES :=
 
-export HELP BUILD CMD_TEXT VERBS
+export HELP BUILD CMD VERBS
 
 help:
 	@printf '%s\n' "$$HELP"
 
-# Named for this make: a second one has another.
+# Each make has its own file, as a second one may run at the same time.
 STATUS := $(BUILD)/status.$(shell echo $$PPID)
 MAKE_EXIT := $(BUILD)/make-exit.so
 
-$(VERBS:%=%.work): %.work:
-	@exec $(HARNESS)/front.sh '$(MAKE)' $* $(STATUS)
+$(GOALS)::
+	@exec $(HARNESS)/front.sh '$(MAKE)' '$@' $(STATUS)
 
-# make expands a recipe only when its prerequisites are done, so here the
-# status is known.
-$(VERBS): %: %.work
-	@$(leave)
+# make expands a recipe right before it runs it: the status is there by now.
+$(GOALS)::
+	@$(call leave,$(or $(shell cat $(STATUS) 2>/dev/null; rm -f $(STATUS)),4))
 
-# A verb that there is not: front.sh refuses it. $(shell) exports nothing.
-.DEFAULT:
-	@$(shell TOP=$(TOP) BUILD=$(BUILD) VERBS='$(VERBS)' \
-		$(HARNESS)/front.sh '$(MAKE)' '$@' $(STATUS) >&2)$(leave)
-
-HMM_STATUS = $(or $(shell cat $(STATUS) 2>/dev/null),4)
-leave = $(if $(filter 0,$(HMM_STATUS)),rm -f $(STATUS),$(leave_failed))
-# Without a compiler, that is before the packages are there, make's own 2 has
-# to do.
+leave = $(if $(filter-out 0,$(1)),$(call leave_failed,$(1)))
+# Without a compiler, before the packages are installed, make exits with its
+# own 2.
 leave_failed = $(if $(shell test -e $(MAKE_EXIT) && echo y),$(eval \
-	load $(MAKE_EXIT)(make_exit)),exit $(HMM_STATUS))
+	HMM_STATUS := $(1))$(eval load $(MAKE_EXIT)(make_exit)),exit $(1))

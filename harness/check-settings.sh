@@ -4,7 +4,7 @@
 #	check-settings.sh VERB	(with VERBS and all settings in the environment)
 #
 # Stops, before anything is fetched or built, at a setting that VERB cannot work
-# with. CMD_TEXT is CMD as it was given, its dollars untouched.
+# with.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
@@ -97,7 +97,7 @@ files()
 
 command_given()
 {
-	[[ ${CMD_TEXT-} == *[![:space:]]* ]] ||
+	[[ ${CMD-} == *[![:space:]]* ]] ||
 		die "nothing to run in the guest: give CMD='...'"
 }
 

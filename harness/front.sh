@@ -1,43 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	front.sh MAKE VERB STATUS_FILE
+#	front.sh MAKE VERB STATUS_FILE	(with the settings of settings.mk)
 #
-# What the front door does for a verb: one make at a time in a checkout, the
-# packages, then the verb itself in main.mk. The status that `make VERB` is to
-# end with goes to the file, and this script succeeds: for make, every failure
-# is 2, so the Makefile ends it by other means (see make-exit.c). Without the
-# file the status is 4.
+# Runs one verb of the front door: takes the checkout's lock, checks the
+# settings, installs packages, makes the files that the verb needs (main.mk),
+# then starts the verb's own script. The exit status of `make VERB` goes to
+# STATUS_FILE, and this script succeeds: make turns every failure into 2, so
+# the Makefile ends make by other means (see make-exit.c).
 
 set -uo pipefail
 . "${0%/*}/lib.sh"
 
 readonly INTERRUPTED=130
-readonly run=$$.$EPOCHSECONDS
 
 [ $# -eq 3 ] || die "usage: front.sh MAKE VERB STATUS_FILE"
 readonly make_exit=$BUILD/make-exit.so
 make=$1 verb=$2 status_file=$3
 
-# All that was started from here has HMM_RUN in its environment, also what lost
-# its parent on the way: a make that is told to stop does not tell the children
-# of its children.
-stop_children()
-{
-	local signal=TERM tries id
-
-	for ((tries = 0; tries < 100; tries++)); do
-		[ "$tries" -lt 80 ] || signal=KILL
-		id=$(grep -lsz "^HMM_RUN=$run\$" /proc/[0-9]*/environ |
-			cut -d / -f 3)
-		[ -n "$id" ] || return
-		# shellcheck disable=SC2086 # several
-		kill -s "$signal" $id 2>/dev/null
-		sleep 0.1
-	done
-}
-
-# Its makes say which recipe failed; that was said already, in other words.
+# Drop make's messages about failed recipes: the recipes print better ones.
 drop_noise()
 {
 	grep --line-buffered -vE \
@@ -52,40 +33,75 @@ finish()
 	exit 0
 }
 
-# watched COMMAND...: run it; nothing of it is left when this script ends.
+# stop_group ID: TERM to the process and its group, KILL after eight seconds.
+stop_group()
+{
+	local tries
+
+	kill -TERM "$1" "-$1" 2>/dev/null
+	for ((tries = 0; tries < 80; tries++)); do
+		kill -0 "-$1" 2>/dev/null || return
+		sleep 0.1
+	done
+	kill -KILL "-$1" 2>/dev/null
+}
+
+interrupted()
+{
+	trap '' INT TERM HUP
+	[ "$!" = "$filter" ] || stop_group "$!"
+	exec {noise}>&-
+	wait "$filter"
+	say "interrupted; the next run goes on from here"
+	finish "$INTERRUPTED"
+}
+
+# watched COMMAND...: run it in a session of its own. make does not pass a
+# signal on to the children of its children; a process group reaches them all.
 watched()
 {
 	local status
 
-	exec {noise}> >(trap '' INT TERM; drop_noise >&2)
+	exec {noise}> >(trap '' INT TERM HUP; drop_noise >&2)
 	filter=$!
-	in_background env "HMM_RUN=$run" "$@" 2>&"$noise" {noise}>&-
-	pid=$!
-	trap 'interrupted=1; kill -TERM "$pid"' TERM HUP
-	trap 'interrupted=1' INT
-	wait_for "$pid"
+	trap interrupted INT TERM HUP
+	env --default-signal=INT,QUIT setsid "$@" <&0 2>&"$noise" {noise}>&- &
+	wait "$!"
 	status=$?
-	[ -z "${interrupted-}" ] || stop_children
+	trap - INT TERM HUP
 	exec {noise}>&-
 	wait "$filter"
-	[ -z "${interrupted-}" ] || {
-		say "interrupted; the next run goes on from here"
-		finish "$INTERRUPTED"
-	}
 	return "$status"
 }
 
-# Without it make cannot end with our status.
+# Without it make cannot exit with our status.
 build_make_exit()
 {
-	[ "$make_exit" -nt "$TOP/harness/make-exit.c" ] ||
-		gcc -shared -fPIC -Wall -o "$make_exit" \
-			"$TOP/harness/make-exit.c"
+	[ "$make_exit" -nt "$HARNESS/make-exit.c" ] ||
+		gcc -shared -fPIC -Wall -o "$make_exit" "$HARNESS/make-exit.c"
 }
 
-# drop_noise() knows make's messages in English.
+# Run the verb's script. Verbs without one are done when their files are there.
+run_verb()
+{
+	# These mean other things to kbuild.
+	unset M DEBUG KCSAN
+	case $verb in
+	run | test | guest | shell)
+		watched "$HARNESS/guest/guest.sh" "$verb" ;;
+	bench)
+		watched "$HARNESS/bench/bench.sh" ;;
+	check)
+		watched "$HARNESS/check/check.sh" "$BASE" ;;
+	series-check)
+		watched "$HARNESS/series/series-check.sh" "$BASE" ;;
+	interval-users)
+		watched "$HARNESS/series/interval-users.sh" "$BASE" ;;
+	esac
+}
+
+# drop_noise() matches make's messages in English.
 export LC_ALL=C.UTF-8
-export HMM_STATUS_FILE=$BUILD/status.verb
 
 mkdir -p "$BUILD" 2>/dev/null || die "cannot write $BUILD"
 exec 9> "$BUILD/lock" || die "cannot write $BUILD"
@@ -93,19 +109,21 @@ if ! flock -n 9; then
 	say "another make is at work in this checkout; wait for it to end"
 	exit 0
 fi
-# Also what a make that was killed has left.
+# A make that was killed leaves its file.
 rm -f "$BUILD"/status.*
 
-if ! "$TOP/harness/check-settings.sh" "$verb"; then
+if ! "$HARNESS/check-settings.sh" "$verb"; then
 	build_make_exit 2> /dev/null
 	finish "$BUILD_FAILED"
 fi
 if [ "$verb" != clean ]; then
-	watched "$TOP/harness/packages.sh" "$BUILD/packages.log" "$verb" ||
+	watched "$HARNESS/packages.sh" "$BUILD/packages.log" "$verb" ||
 		finish "$BUILD_FAILED"
 	build_make_exit || die "cannot build $make_exit"
 fi
-watched "$make" --no-print-directory -f "$TOP/harness/main.mk" "$verb" &&
-	finish 0
-[ ! -s "$HMM_STATUS_FILE" ] || finish "$(< "$HMM_STATUS_FILE")"
-finish "$BUILD_FAILED"
+watched "$make" --no-print-directory -f "$HARNESS/main.mk" "$verb" ||
+	finish "$BUILD_FAILED"
+# make -n, -q and -t run nothing.
+[[ ! ${MAKEFLAGS-} =~ ^[A-Za-z]*[nqt][A-Za-z]*( |$) ]] || finish 0
+run_verb
+finish $?

@@ -35,24 +35,3 @@ need_mib()
 	[ "$have" -ge "$2" ] ||
 		die "the disk is too full: $3 needs $2 MiB in $1, $have are free"
 }
-
-# in_background COMMAND...: start it so that ctrl-C and the terminal still
-# reach it (bash gives a background command neither). Its id is in $!.
-in_background()
-{
-	env --default-signal=INT,QUIT "$@" <&0 &
-}
-
-# wait_for ID: until it has ended, whatever signal we get meanwhile; returns
-# its status.
-wait_for()
-{
-	local status=0
-
-	wait "$1" || status=$?
-	while kill -0 "$1" 2>/dev/null; do
-		status=0
-		wait "$1" || status=$?
-	done
-	return "$status"
-}

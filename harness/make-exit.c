@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * make ends with 2 whatever has failed. `make test` has more to say than that,
- * and `make guest` is to end as the guest's command did. When make loads this
- * object it ends at once, with the status in its variable HMM_STATUS, and without
- * the file STATUS that this came from.
+ * make exits with 2 for every failure, but `make test` has more to report, and
+ * `make guest` returns the status of the guest's command. When make loads this
+ * object, it exits at once with the status in its variable HMM_STATUS.
  */
 #include <stdlib.h>
 #include <gnumake.h>
@@ -14,9 +13,6 @@ int make_exit(const gmk_floc *floc);
 
 int make_exit(const gmk_floc *floc)
 {
-	int status = atoi(gmk_expand("$(HMM_STATUS)"));
-
 	(void)floc;
-	gmk_expand("$(shell rm -f $(STATUS))");
-	exit(status);
+	exit(atoi(gmk_expand("$(HMM_STATUS)")));
 }

@@ -3,10 +3,10 @@
 #
 #	progress.sh LABEL LOG COMMAND...
 #
-# Runs the command with its output in LOG, and says every ten seconds that it
-# still runs. With HMM_COUNT, a regular expression, it also tells how many
-# lines of the log match; HMM_COUNT_NAME says what these are. When the command
-# fails, HMM_HINT or else the errors in the log are shown, and the log named.
+# Runs the command with its output in LOG, and prints a line every ten seconds.
+# With HMM_COUNT, a regular expression, the line has the number of lines in LOG
+# that match, and HMM_COUNT_NAME names them. When the command fails, prints
+# HMM_HINT, or else the errors in LOG, and the path of LOG.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
@@ -25,14 +25,9 @@ count()
 
 tick()
 {
-	while sleep "$EVERY"; do
+	while sleep "$EVERY" 2> /dev/null; do
 		say "$label: $(count)$SECONDS s"
 	done
-}
-
-quiet()
-{
-	[ -z "${ticker-}" ] || kill "$ticker" 2>/dev/null || true
 }
 
 explain()
@@ -46,7 +41,7 @@ explain()
 		say "$label failed: $HMM_HINT (log: $log)"
 		return
 	fi
-	# The first errors are what a reader needs; what else make says is not.
+	# A reader needs the first errors, not what make adds to them.
 	grep -E '(error|undefined reference|No rule to make target)[: ]' \
 		"$log" | head -n "$SHOWN" >&2 || tail -n "$SHOWN" "$log" >&2
 	say "$label failed; the whole log is $log"
@@ -55,21 +50,11 @@ explain()
 { mkdir -p "${log%/*}" && : > "$log"; } ||
 	die "cannot write $log: is the disk full?"
 
-in_background "$@" > "$log" 2>&1
-command=$!
-trap 'quiet' EXIT
-trap 'kill -TERM "$command" 2>/dev/null || true' TERM HUP
-# The command has got a ctrl-C itself; what it leaves behind is its affair.
-trap 'interrupted=1' INT
-tick 9>&- &
-ticker=$!
+# A sleep that outlives us holds neither the checkout's lock nor our output.
+tick 9>&- > /dev/null &
+trap 'kill "$!" 2>/dev/null || true' EXIT
 
 status=0
-wait_for "$command" || status=$?
-if [ -n "${interrupted-}" ]; then
-	quiet
-	trap - INT EXIT
-	kill -INT $$
-fi
+"$@" > "$log" 2>&1 || status=$?
 [ "$status" -eq 0 ] || [ "$status" -gt 128 ] || explain
 exit "$status"

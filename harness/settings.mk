@@ -54,8 +54,17 @@ KBUILD := $(OUT)/kernel
 GUEST := $(OUT)/guest
 RESULTS := $(OUT)/results
 
+# Builds of the same input are equal in every checkout, so that ccache has them.
+export CCACHE_DIR := $(CACHE)/ccache
+export CCACHE_BASEDIR := $(TOP)
+export CCACHE_NOHASHDIR := 1
+export CCACHE_MAXSIZE ?= 5G
+export KBUILD_BUILD_TIMESTAMP := Thu Jan  1 00:00:00 UTC 1970
+export KBUILD_BUILD_USER := hmm
+export KBUILD_BUILD_HOST := hmm
+export KBUILD_BUILD_VERSION := 1
+
 PROGRESS := $(HARNESS)/progress.sh
-KEEP_STATUS := $(HARNESS)/keep-status.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
 export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS

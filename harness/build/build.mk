@@ -12,16 +12,6 @@ ifneq ($(FLAVOUR),plain)
 endif
 FRAGMENTS += $(wildcard $(SERIES)/base.config)
 
-# The same input gives the same output, in any checkout: ccache then has it.
-export CCACHE_DIR := $(CACHE)/ccache
-export CCACHE_BASEDIR := $(TOP)
-export CCACHE_NOHASHDIR := 1
-export CCACHE_MAXSIZE ?= 5G
-export KBUILD_BUILD_TIMESTAMP := Thu Jan  1 00:00:00 UTC 1970
-export KBUILD_BUILD_USER := hmm
-export KBUILD_BUILD_HOST := hmm
-export KBUILD_BUILD_VERSION := 1
-
 # -L: of a laid file, the link and what it points to count.
 KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='ccache gcc' \
 	HOSTCC='ccache gcc' $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))

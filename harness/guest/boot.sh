@@ -113,11 +113,11 @@ qemu_line()
 
 start_qemu()
 {
-	if [ "$mode" = terminal ]; then
-		in_background "${qemu[@]}" 2> "$RESULTS/qemu.log"
-	else
-		in_background "${qemu[@]}" < /dev/null 2> "$RESULTS/qemu.log"
-	fi
+	local input
+
+	exec {input}<&0
+	[ "$mode" = terminal ] || exec {input}< /dev/null
+	"${qemu[@]}" <&"$input" 2> "$RESULTS/qemu.log" &
 	pid=$!
 }
 
@@ -162,8 +162,8 @@ running()
 	kill -0 "$pid" 2> /dev/null
 }
 
-# Waits for QEMU's end, but no longer than is told.
-wait_for()
+# wait_qemu SECONDS: until QEMU has ended, for so long at most.
+wait_qemu()
 {
 	timeout "$1" tail -s 0.2 --pid="$pid" -f /dev/null
 }
@@ -171,7 +171,7 @@ wait_for()
 stop_qemu()
 {
 	kill -TERM "$pid" 2> /dev/null
-	wait_for 5
+	wait_qemu 5
 	kill -KILL "$pid" 2> /dev/null
 }
 
@@ -185,7 +185,7 @@ watch_qemu()
 			stopped="no end after $limit s (TIMEOUT)"
 			break
 		fi
-		wait_for $((left < EVERY ? left : EVERY))
+		wait_qemu $((left < EVERY ? left : EVERY))
 		running && tell
 	done
 }
@@ -213,7 +213,8 @@ main()
 
 	qemu_line "$@"
 	: > "$RESULTS/result"
-	trap 'stopped=interrupted' INT TERM HUP
+	# front.sh sends it when make is interrupted; QEMU gets it as well.
+	trap 'stopped=interrupted' TERM
 	SECONDS=0
 	start_qemu
 	watch_qemu

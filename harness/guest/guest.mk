@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What goes into the guest, and the verbs that boot one.
+# The contents of the guest, for the verbs that boot one.
 
 # Programs of ours that run in the guest. They are compiled where they lie in
 # the laid tree, so that their includes find the base's own headers.
@@ -29,7 +29,6 @@ STOCK_TESTS := stock-hmm-tests
 STOCK_PATIENCE := $(if $(filter plain,$(FLAVOUR)),5,15)
 STOCK_LIMITS := -include $(HARNESS)/guest/patience.h \
 	-DHMM_PATIENCE=$(STOCK_PATIENCE)
-export STOCK_LIMITS
 
 STOCK_DIR := $(BASE)/pristine/tools/testing/selftests/mm
 
@@ -76,10 +75,7 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
 		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
 
-# A dollar in CMD is the guest shell's, not make's.
-override CMD := $(value CMD)
-export CMD FILES
-
-.PHONY: run guest shell
-run guest shell: $(GUEST)/initramfs.cpio
-	@$(KEEP_STATUS) $(HARNESS)/guest/guest.sh $@
+# guest.sh boots it, for bench through bench.sh.
+.PHONY: run test bench guest shell
+run test bench guest shell: $(GUEST)/initramfs.cpio
+	@:

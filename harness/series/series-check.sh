@@ -1,16 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	series-check.sh BASE FRAGMENT...	(with HARNESS set)
+#	series-check.sh BASE		(with HARNESS set)
 #
-# Takes the patches in BASE/series as a maintainer would: `git am` on the
-# pristine base, one by one; after each, what it touches is compiled, warnings
-# being errors. In the end the tree must be, byte for byte, BASE/tree. The
-# fragments configure the build; a patch may come before an option that they
-# ask for.
+# Applies the patches in BASE/series as a maintainer does, with `git am` on the
+# pristine base, one by one. Compiles the files that each patch changes, with
+# warnings as errors. The last tree must equal BASE/tree, byte for byte. The
+# options are those of `make interval-users`; a patch may come before an option
+# exists.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
+. "${0%/*}/../totals.sh"
 
 readonly TREE_MIB=1800
 
@@ -18,8 +19,8 @@ readonly TREE_MIB=1800
 # but this turns it on.
 readonly FLAGS='-Werror -DCONFIG_HMM_MIRROR=1'
 
+[ $# -eq 1 ] || die "usage: series-check.sh BASE"
 base=$1
-shift
 out=$base/series-check
 tree=$out/tree
 kbuild=$out/kernel
@@ -27,20 +28,6 @@ kbuild=$out/kernel
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_AUTHOR_NAME=hmm GIT_AUTHOR_EMAIL=hmm
 export GIT_COMMITTER_NAME=hmm GIT_COMMITTER_EMAIL=hmm
-
-passed=0 failed=0
-
-# result STATUS WHAT
-result()
-{
-	if [ "$1" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok: $2"
-	else
-		failed=$((failed + 1))
-		echo "FAILED: $2"
-	fi
-}
 
 in_tree()
 {
@@ -79,18 +66,19 @@ touched()
 # Options that do not exist yet are not asked for.
 configure()
 {
+	local options=$base/interval-users/kernel/asked.config
+
 	mkdir -p "$kbuild"
-	cat "$@" > "$kbuild/asked.config"
-	KCONFIG_ALLCONFIG=$kbuild/asked.config make -s --no-print-directory \
+	KCONFIG_ALLCONFIG=$options make -s --no-print-directory \
 		-C "$tree" O="$kbuild" allnoconfig > "$kbuild/config.log" 2>&1
 }
 
-# build_kernel FRAGMENT...: the objects that the patch touches.
+# build_kernel: the objects that the patch touches.
 build_kernel()
 {
 	touched '*.c' ':!tools' > "$out/sources"
 	[ -s "$out/sources" ] || return 0
-	configure "$@" || return 1
+	configure || return 1
 	"$HARNESS/build/objects.sh" "$name" "$tree" "$kbuild" "$out/sources" \
 		"$out/${name%.patch}.log" "KCFLAGS=$FLAGS" > "$out/objects" || {
 		cat "$out/objects"
@@ -129,7 +117,6 @@ same_tree()
 	}
 }
 
-[ $# -ge 1 ] || die "usage: series-check.sh BASE FRAGMENT..."
 make_tree
 for patch in "$base"/series/*.patch; do
 	name=${patch##*/}
@@ -140,7 +127,8 @@ for patch in "$base"/series/*.patch; do
 		break
 	fi
 	status=0
-	{ build_kernel "$@" && build_programs; } || status=$?
+	{ build_kernel && build_programs; } || status=$?
+	[ "$status" -ne 0 ] || echo "ok: $name: $(counted)"
 	result "$status" "$name: $(counted)"
 done
 status=0
@@ -149,5 +137,5 @@ result "$status" "applied together they are the tree that is tested"
 status=0
 ! grep -i '^signed-off-by:' "$base"/series/*.patch || status=1
 result "$status" "nobody's Signed-off-by is written"
-echo "$passed passed, $failed failed, 0 skipped"
+print_totals
 [ "$failed" -eq 0 ]

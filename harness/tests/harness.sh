@@ -372,13 +372,148 @@ test_stock_patience()
 		TEST(nothing) { }
 		TEST_HARNESS_MAIN
 	END
-	# shellcheck disable=SC2086 # options
-	gcc -w -static -D_GNU_SOURCE= $STOCK_LIMITS -I"$selftests" \
-		-I"$BASE/pristine/tools/include/uapi" limit.c -o limit
+	gcc -w -static -D_GNU_SOURCE= -include "$harness/guest/patience.h" \
+		-DHMM_PATIENCE=7 -I"$selftests" -I"$BASE/pristine/tools/include/uapi" limit.c -o limit
 	./limit > out 2>&1 || true
 	cat out
 	grep '^limit' out > limits
-	fails grep -vx "limit $((30 * ${STOCK_LIMITS##*=}))" limits
+	fails grep -vx "limit $((30 * 7))" limits
+}
+
+# front_door: a checkout whose main.mk makes nothing, and whose guest.sh
+# is what stands on stdin.
+front_door()
+{
+	checkout
+	printf '#!/bin/sh\nexit 0\n' > tree/harness/packages.sh
+	printf '.PHONY: test tree\ntest tree:\n\t@:\n' > tree/harness/main.mk
+	cat > tree/harness/guest/guest.sh
+}
+
+# `make VERB` exits with the status of the verb's script.
+test_status_of_verb()
+{
+	local n
+
+	front_door <<-'END'
+		#!/bin/sh
+		echo "MAKEFLAGS=$MAKEFLAGS" "$@"
+		exit "$(cat ../result)"
+	END
+	for n in 0 1 2 3 4 139; do
+		echo "$n" > result
+		make_in_tree test KERNEL=6.12
+		echo "$n: $status"
+		[ "$status" -eq "$n" ]
+	done
+	# The settings do not reach kbuild as MAKEFLAGS.
+	fails grep KERNEL out
+	make_in_tree test test
+	[ "$status" -eq 139 ]
+	[ "$(grep -c MAKEFLAGS= out)" -eq 1 ]
+	[ -z "$(find tree/build -name 'status.*')" ]
+}
+
+test_status_of_build()
+{
+	front_door < <(echo 'exit 0')
+	printf 'test:\n\t@exit 1\n' > tree/harness/main.mk
+	make_in_tree test
+	[ "$status" -eq 4 ]
+	make_in_tree -n test
+	[ "$status" -eq 0 ]
+}
+
+# A dry run starts nothing.
+test_dry_run()
+{
+	front_door < <(printf '#!/bin/sh\ntouch ../started\n')
+	make_in_tree -n test
+	[ ! -e started ]
+	make_in_tree -j2 --no-print-directory test
+	[ -e started ]
+}
+
+# until COMMAND...: wait for it to succeed, half a minute at most.
+until_true()
+{
+	local tries
+
+	for ((tries = 0; tries < 300; tries++)); do
+		! "$@" || return 0
+		sleep 0.1
+	done
+	echo "never true: $*"
+	return 1
+}
+
+# gone ID...: none of these processes is left.
+gone()
+{
+	local id
+
+	for id; do
+		! kill -0 "$id" 2>/dev/null || return 1
+	done
+}
+
+# interrupted SIGNAL TARGET: `make test` is running; send the signal to make
+# or, as a terminal does, to its group. Its status is in $status then.
+interrupted()
+{
+	local pid
+
+	rm -f pids
+	(cd tree && exec env -i PATH="$PATH" HOME="$PWD" \
+		env --default-signal=INT setsid make test) > out 2>&1 &
+	pid=$!
+	until_true test -s pids
+	kill -s "$1" -- "$2$pid"
+	# shellcheck disable=SC2046 # several
+	until_true gone "$pid" $(cat pids) || {
+		kill -KILL -- "-$pid" $(cat pids)
+		return 1
+	}
+	status=0
+	wait "$pid" || status=$?
+	cat out
+	echo "status $status"
+	grep -q 'interrupted' out
+	# The lock is free again.
+	flock -n tree/build/lock true
+}
+
+# Nothing of a verb is left when make is interrupted, in either phase.
+test_interrupted_build()
+{
+
+	front_door < <(echo 'exit 0')
+	# A child of a child, which ignores what make sends to its children.
+	cat > tree/stubborn <<-'END'
+		#!/bin/bash
+		trap '' INT
+		bash -c 'echo $$ $PPID >> ../pids; exec tail -f /dev/null'
+	END
+	chmod +x tree/stubborn
+	printf 'test:\n\t@$(MAKE) -f harness/main.mk deep\ndeep:\n\t@./stubborn; true\n' \
+		> tree/harness/main.mk
+	interrupted INT -
+	[ "$status" -eq 130 ]
+	interrupted TERM ''
+	[ "$status" -eq 143 ]
+}
+
+test_interrupted_verb()
+{
+	front_door <<-'END'
+		#!/bin/bash
+		bash -c 'echo $$ $PPID >> ../pids; exec tail -f /dev/null'
+		exit 1
+	END
+	interrupted INT -
+	[ "$status" -eq 130 ]
+	interrupted TERM ''
+	[ "$status" -eq 143 ]
 }
 
 run()
