@@ -7,10 +7,9 @@
  * cache maintenance is rejected before anything is mapped, and so is a mapping
  * that turns out to be a copy: see hmm_dma_possible(), hmm_dma_map_page().
  *
- * The range's own array and the caller's say which entries are mapped: those
- * with a pfn whose DMA address is not 0. The WRITE bit is the direction. So
- * the arrays are all that unmapping needs; the range itself need not be
- * registered any more.
+ * An entry is mapped if it has a pfn and a nonzero DMA address; its WRITE bit
+ * is the direction. Unmapping needs only the two arrays: the range itself need not
+ * be registered any more.
  *
  * There are two ways to map. One page at a time, so that any part of a range
  * can be unmapped by itself; each page costs an allocation of an IOVA and a
@@ -243,74 +242,54 @@ static enum dma_data_direction hmm_dma_direction(bool write)
 }
 
 /**
- * struct hmm_dma_code - a range's encoding, taken apart once for all entries
- * @valid: the flag of an entry that has a pfn
- * @kind: that flag and the one of private memory, which no bus can reach
- * @write: the flag of an entry that may be written
- * @flags: all flags, that is what of an entry is not its pfn
- * @shift: of the pfn
- * @step: from an entry to that of the next pfn
+ * struct hmm_dma_code - a range's encoding, and values derived from it
+ * @enc: see &struct hmm_encoding
+ * @kind: the flags VALID and PRIVATE; no bus can reach private memory
+ * @step: difference between the entries of two consecutive pfns
  * @within: the bits of a pfn that are its place in its block; a piece stays
  *	within a block. All bits where pieces have no bound
- * @values: the entries that have no pfn, whatever their flags say
- * @deceptive: there is one among @values whose flags say that it has one
+ * @value_has_valid: some value has VALID, so entries are compared as a whole
  */
 struct hmm_dma_code {
-	u64 valid;
+	struct hmm_encoding enc;
 	u64 kind;
-	u64 write;
-	u64 flags;
-	unsigned int shift;
 	u64 step;
 	u64 within;
-	const u64 *values;
-	bool deceptive;
+	bool value_has_valid;
 };
-
-static bool hmm_dma_is_value(const struct hmm_dma_code *code, u64 entry)
-{
-	return entry == code->values[HMM_PFN_NONE] ||
-	       entry == code->values[HMM_PFN_ERROR] ||
-	       entry == code->values[HMM_PFN_SPECIAL];
-}
 
 static struct hmm_dma_code hmm_dma_code(const struct hmm_range *range)
 {
-	const u64 valid = range->flags[HMM_PFN_VALID];
-	const u64 write = range->flags[HMM_PFN_WRITE];
-	const u64 private = range->flags[HMM_PFN_DEVICE_PRIVATE];
-	struct hmm_dma_code code = {
-		.valid = valid,
-		.kind = valid | private,
-		.write = write,
-		.flags = valid | write | private,
-		.shift = range->pfn_shift,
-		.step = 1ULL << range->pfn_shift,
-		.within = ~0ULL,
-		.values = range->values,
-	};
-	int i;
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+	const u64 kind = enc.valid | enc.private;
 
-	for (i = 0; i < HMM_PFN_VALUE_MAX; i++)
-		code.deceptive |= (range->values[i] & code.kind) == valid;
-	return code;
+	return (struct hmm_dma_code){
+		.enc = enc,
+		.kind = kind,
+		.step = 1ULL << enc.shift,
+		.within = ~0ULL,
+		.value_has_valid = (enc.none & kind) == enc.valid ||
+				   (enc.error & kind) == enc.valid ||
+				   (enc.special & kind) == enc.valid,
+	};
 }
 
-/* Has @entry memory that a bus can reach? */
+/* Returns true if a bus can reach the memory of @entry. */
 static bool hmm_dma_mappable(const struct hmm_dma_code *code, u64 entry)
 {
-	return (entry & code->kind) == code->valid &&
-	       (!code->deceptive || !hmm_dma_is_value(code, entry));
+	return (entry & code->kind) == code->enc.valid &&
+	       (!code->value_has_valid ||
+		hmm_encoding_has_pfn(&code->enc, entry));
 }
 
 static bool hmm_dma_writable(const struct hmm_dma_code *code, u64 entry)
 {
-	return entry & code->write;
+	return entry & code->enc.write;
 }
 
 static unsigned long hmm_dma_pfn(const struct hmm_dma_code *code, u64 entry)
 {
-	return (entry & ~code->flags) >> code->shift;
+	return hmm_encoding_pfn(&code->enc, entry);
 }
 
 /*
@@ -350,7 +329,7 @@ static int hmm_dma_pause(void)
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
-/* As well -EBUSY if what has been faulted is no longer valid. */
+/* As hmm_dma_pause(); also -EBUSY if the range is no longer valid. */
 static int hmm_dma_go_on(const struct hmm_range *range)
 {
 	return hmm_range_valid(range) ? hmm_dma_pause() : -EBUSY;
@@ -393,9 +372,9 @@ static u64 *hmm_dma_save_requests(const struct hmm_range *range)
 }
 
 /*
- * Everything before the first mapping. Requests stand where results go, and an
- * error after the fault leaves them as they were, just as one in it does: they
- * are kept in *@saved, which is NULL where entries ask for nothing.
+ * Everything before the first mapping. Requests and results share an array, and
+ * an error after the fault restores the requests, as one in the fault does.
+ * They are saved in *@saved, which is NULL if entries have none of their own.
  */
 static long hmm_dma_begin(struct hmm_range *range, struct device *device,
 			  dma_addr_t *daddrs, unsigned int flags, u64 **saved)
@@ -460,7 +439,7 @@ static void hmm_dma_clear_entry(struct hmm_range *range,
 				const struct hmm_dma_code *code,
 				dma_addr_t *daddrs, unsigned long i)
 {
-	range->pfns[i] = code->values[HMM_PFN_NONE];
+	range->pfns[i] = code->enc.none;
 	daddrs[i] = 0;
 }
 
@@ -477,7 +456,7 @@ static int hmm_dma_map_page(struct device *device, unsigned long pfn,
 	if (!hmm_dma_reaches(device, pfn))
 		return -EOPNOTSUPP;
 	addr = hmm_dma_api_map(device, pfn, dir);
-	/* Without an IOMMU, to bounce is all that can have failed */
+	/* Without an IOMMU only bouncing can fail */
 	if (dma_mapping_error(device, addr))
 		return hmm_dma_is_direct(device) ? -EOPNOTSUPP : -EIO;
 	if (hmm_dma_bounced(device, addr))
@@ -584,7 +563,7 @@ static long hmm_dma_map_pages(struct hmm_range *range, struct device *device,
 /**
  * hmm_range_dma_map() - fault a range in and map it for a device, by the page
  * @range: a registered range
- * @device: who will use it
+ * @device: device to map for
  * @daddrs: array of one address a page. Needs no initialisation; mapping into
  *	an array whose pages are still mapped is the driver's bug
  * @flags: HMM_FAULT_*
@@ -600,7 +579,7 @@ static long hmm_dma_map_pages(struct hmm_range *range, struct device *device,
  * dirtying, and begins anew. &hmm_range.pfns must not change before
  * hmm_range_dma_unmap().
  *
- * Where whole ranges come and go together, hmm_range_dma_map_batch() is
+ * If whole ranges come and go together, hmm_range_dma_map_batch() is
  * cheaper by far.
  *
  * Context: as hmm_range_fault(). Allocates.
@@ -640,7 +619,7 @@ EXPORT_SYMBOL(hmm_range_dma_map);
  * @range: start, end and what the driver sets are used, nothing else. It may
  *	be one that was never registered, whose pfns, like @daddrs, point into
  *	the arrays that were mapped
- * @device: for whom it was mapped
+ * @device: device that it was mapped for
  * @daddrs: where the addresses are
  * @dirty: the device may have written: mark the folios of writable entries.
  *	Legal only while they are the process's for sure: in the sync callback,
@@ -672,7 +651,7 @@ static void hmm_dma_set_block(struct hmm_dma_code *code, unsigned int most)
 {
 	u64 block = rounddown_pow_of_two(clamp(most, 1U, HMM_DMA_ZONE_PAGES));
 
-	code->within = (block - 1) << code->shift;
+	code->within = (block - 1) << code->enc.shift;
 }
 
 /*
@@ -771,7 +750,7 @@ static enum hmm_dma_kind hmm_dma_count_pieces(const struct hmm_range *range,
 					      unsigned int *nr)
 {
 	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
-	const u64 none = code->values[HMM_PFN_NONE];
+	const u64 none = code->enc.none;
 	enum hmm_dma_kind kind = HMM_DMA_RAM;
 	struct hmm_dma_known known = {};
 	u64 next = none;
@@ -998,10 +977,10 @@ err_clear_addrs:
 /**
  * hmm_range_dma_map_batch() - fault a range in and map all of it in one go
  * @range: a registered range
- * @device: who will use it
+ * @device: device to map for
  * @daddrs: array of one address a page, as for hmm_range_dma_map()
- * @batch: what undoing needs to know. Needs no initialisation; the caller
- *	keeps it until hmm_range_dma_unmap_batch()
+ * @batch: state for hmm_range_dma_unmap_batch(), until when the caller keeps it.
+ *	Needs no initialisation
  * @flags: HMM_FAULT_*
  *
  * Does what hmm_range_dma_map() does, but behind an IOMMU all pages are mapped
@@ -1041,7 +1020,7 @@ EXPORT_SYMBOL_GPL(hmm_range_dma_map_batch);
  * hmm_range_dma_unmap_batch() - undo hmm_range_dma_map_batch()
  * @range: the whole range that was mapped; as for hmm_range_dma_unmap()
  *	otherwise
- * @device: for whom it was mapped
+ * @device: device that it was mapped for
  * @daddrs: where the addresses are
  * @batch: what it was mapped with. One that is not mapped is left alone
  * @dirty: as for hmm_range_dma_unmap()
