@@ -193,6 +193,12 @@ static enum hmm_dma_kind hmm_dma_pagemap_kind(unsigned long pfn)
 	return kind;
 }
 
+static bool hmm_dma_is_known(const struct hmm_dma_known *known,
+			     unsigned long pfn)
+{
+	return pfn - known->start < known->n;
+}
+
 /* RAM next to RAM that is known is known as well. */
 static noinline void hmm_dma_look_up(struct hmm_dma_known *known,
 				     unsigned long pfn)
@@ -216,7 +222,7 @@ static noinline void hmm_dma_look_up(struct hmm_dma_known *known,
 static enum hmm_dma_kind hmm_dma_kind(struct hmm_dma_known *known,
 				      unsigned long pfn)
 {
-	if (pfn - known->start >= known->n)
+	if (!hmm_dma_is_known(known, pfn))
 		hmm_dma_look_up(known, pfn);
 	return known->kind;
 }
@@ -655,18 +661,23 @@ static void hmm_dma_set_block(struct hmm_dma_code *code, unsigned int most)
 }
 
 /*
- * True if a piece begins with @entry, where @next would follow the entry
- * before it. The end of a block ends a piece, and so do other flags.
+ * True if @entry goes on with a piece, where @next would follow the entry
+ * before it and so has its flags. The end of a block ends a piece.
  */
-static bool hmm_dma_begins_piece(const struct hmm_dma_code *code, u64 entry,
-				 u64 next)
+static bool hmm_dma_goes_on(const struct hmm_dma_code *code, u64 entry,
+			    u64 next)
 {
-	return entry != next || !(entry & code->within);
+	return entry == next && entry & code->within &&
+	       (!code->value_has_valid ||
+		hmm_encoding_has_pfn(&code->enc, entry));
 }
 
-/* The piece that begins at @pfns: how many entries it is, @end at most. */
-static unsigned long hmm_dma_piece(const struct hmm_dma_code *code,
-				   const u64 *pfns, const u64 *end)
+/*
+ * The piece that begins at @pfns: how many entries it is, @end at most. In
+ * line, as scattered pages are a piece each.
+ */
+static __always_inline unsigned long
+hmm_dma_piece(const struct hmm_dma_code *code, const u64 *pfns, const u64 *end)
 {
 	const u64 *next = pfns;
 	u64 entry = *pfns;
@@ -674,8 +685,7 @@ static unsigned long hmm_dma_piece(const struct hmm_dma_code *code,
 	do {
 		entry += code->step;
 		next++;
-	} while (next < end && hmm_dma_mappable(code, *next) &&
-		 !hmm_dma_begins_piece(code, *next, entry));
+	} while (next < end && hmm_dma_goes_on(code, *next, entry));
 	return next - pfns;
 }
 
@@ -750,25 +760,22 @@ static enum hmm_dma_kind hmm_dma_count_pieces(const struct hmm_range *range,
 					      unsigned int *nr)
 {
 	const u64 *pfns = range->pfns, *end = pfns + hmm_dma_npages(range);
-	const u64 none = code->enc.none;
 	enum hmm_dma_kind kind = HMM_DMA_RAM;
 	struct hmm_dma_known known = {};
-	u64 next = none;
+	unsigned long n;
 
-	for (; pfns < end; pfns++) {
+	for (; pfns < end; pfns += n) {
 		u64 entry = *pfns;
+		unsigned long pfn;
 
-		if (!hmm_dma_mappable(code, entry)) {
-			next = none;
+		n = 1;
+		if (!hmm_dma_mappable(code, entry))
 			continue;
-		}
-		if (hmm_dma_begins_piece(code, entry, next)) {
-			unsigned long pfn = hmm_dma_pfn(code, entry);
-
-			nr[hmm_dma_writable(code, entry)]++;
+		n = hmm_dma_piece(code, pfns, end);
+		nr[hmm_dma_writable(code, entry)]++;
+		pfn = hmm_dma_pfn(code, entry);
+		if (!hmm_dma_is_known(&known, pfn))
 			kind = max(kind, hmm_dma_kind(&known, pfn));
-		}
-		next = entry + code->step;
 	}
 	return kind;
 }
@@ -901,15 +908,17 @@ static long hmm_dma_fill_part(const struct hmm_range *part,
 
 	for (i = 0; i < end; i++) {
 		u64 entry = part->pfns[i];
-		bool write = hmm_dma_writable(code, entry);
+		dma_addr_t addr = 0;
 
-		daddrs[i] = 0;
-		if (!hmm_dma_mappable(code, entry))
-			continue;
-		daddrs[i] = hmm_dma_next_addr(&addrs[write]);
-		if (!daddrs[i])
-			return -EIO;
-		mapped++;
+		if (hmm_dma_mappable(code, entry)) {
+			bool write = hmm_dma_writable(code, entry);
+
+			addr = hmm_dma_next_addr(&addrs[write]);
+			if (!addr)
+				return -EIO;
+			mapped++;
+		}
+		daddrs[i] = addr;
 	}
 	return mapped;
 }

@@ -201,13 +201,6 @@ static void hk_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
 	}
 }
 
-static const struct dma_map_ops hk_dma_ops = {
-	.map_page	= hk_dma_map_page,
-	.unmap_page	= hk_dma_unmap_page,
-	.map_sg		= hk_dma_map_sg,
-	.unmap_sg	= hk_dma_unmap_sg,
-};
-
 static void hk_dma_sync(struct device *dev, dma_addr_t addr, size_t size,
 			enum dma_data_direction dir)
 {
@@ -217,6 +210,21 @@ static void hk_dma_sync_sg(struct device *dev, struct scatterlist *sgl,
 			   int nents, enum dma_data_direction dir)
 {
 }
+
+#define HK_DMA_MAPPING					\
+	.map_page	= hk_dma_map_page,		\
+	.unmap_page	= hk_dma_unmap_page,		\
+	.map_sg		= hk_dma_map_sg,		\
+	.unmap_sg	= hk_dma_unmap_sg
+
+static const struct dma_map_ops hk_dma_ops = { HK_DMA_MAPPING };
+
+static const struct dma_map_ops hk_dma_sync_ops[] = {
+	{ HK_DMA_MAPPING, .sync_single_for_cpu = hk_dma_sync },
+	{ HK_DMA_MAPPING, .sync_single_for_device = hk_dma_sync },
+	{ HK_DMA_MAPPING, .sync_sg_for_cpu = hk_dma_sync_sg },
+	{ HK_DMA_MAPPING, .sync_sg_for_device = hk_dma_sync_sg },
+};
 
 static struct device *hk_device(struct kunit *test, u64 mask)
 {
@@ -930,18 +938,12 @@ static void device_that_cannot_reach_all_is_refused(struct kunit *test)
 /* Xen's operations sync memory that they have bounced. */
 static void operations_that_sync_are_refused(struct kunit *test)
 {
-	static const struct dma_map_ops ops[] = {
-		{ .sync_single_for_cpu = hk_dma_sync },
-		{ .sync_single_for_device = hk_dma_sync },
-		{ .sync_sg_for_cpu = hk_dma_sync_sg },
-		{ .sync_sg_for_device = hk_dma_sync_sg },
-	};
 	struct hk_dma *dma = hk_dma(test);
 	struct hk_dma_map *map = hk_dma_mix(test);
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		set_dma_ops(dma->dev, &ops[i]);
+	for (i = 0; i < ARRAY_SIZE(hk_dma_sync_ops); i++) {
+		set_dma_ops(dma->dev, &hk_dma_sync_ops[i]);
 		KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev),
 				-EOPNOTSUPP);
 		hk_dma_expect_nothing(dma, map);
