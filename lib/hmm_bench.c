@@ -35,7 +35,7 @@
 
 #include "hmm_bench.h"
 
-/* How long to wait for a range that is busy, in ms. */
+/* Limit of a wait for a range that is busy, in ms. */
 #define BENCH_WAIT_MS	10000
 
 static unsigned long bench_other(const struct bench *b, unsigned int i)

@@ -518,7 +518,7 @@ static const struct step steps[] = {
 	  TABLE_MOVED, move_to_device },
 	{ "lets the device write there", "has written, over there",
 	  TABLE_KEPT, write_in_device },
-	{ "touches them, they come home", "has written these words",
+	{ "touches them, they come back", "has written these words",
 	  TABLE_LOST, come_home },
 	{ "looks at the whole heap again", "%llu words",
 	  TABLE_NEW, compute_heap },
@@ -594,18 +594,18 @@ static bool run_step(struct demo *d, size_t nr)
 	return !d->why[0];
 }
 
-static bool file_says(const char *path, const char *text)
+static bool file_contains(const char *path, const char *text)
 {
 	int fd = open(path, O_RDONLY);
-	char says[4096];
+	char content[4096];
 	ssize_t n;
 
 	if (fd < 0)
 		return false;
-	n = read(fd, says, sizeof(says) - 1);
+	n = read(fd, content, sizeof(content) - 1);
 	close(fd);
-	says[n > 0 ? n : 0] = '\0';
-	return strstr(says, text);
+	content[n > 0 ? n : 0] = '\0';
+	return strstr(content, text);
 }
 
 /*
@@ -617,11 +617,11 @@ static void check_machine(void)
 {
 	unsigned long node0 = 1;
 
-	if (!file_says("/proc/swaps", "zram"))
+	if (!file_contains("/proc/swaps", "zram"))
 		cannot_start("no swap on zram, see mkswap and swapon");
-	if (!file_says("/sys/kernel/mm/transparent_hugepage/enabled", "madv"))
+	if (!file_contains("/sys/kernel/mm/transparent_hugepage/enabled", "madv"))
 		cannot_start("no transparent huge pages");
-	if (file_says("/sys/kernel/mm/transparent_hugepage/enabled", "[never]"))
+	if (file_contains("/sys/kernel/mm/transparent_hugepage/enabled", "[never]"))
 		cannot_start("boot with transparent_hugepage=madvise");
 	if (access("/sys/devices/system/node/node1", F_OK))
 		cannot_start("only one NUMA node");

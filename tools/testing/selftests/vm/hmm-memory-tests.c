@@ -458,7 +458,7 @@ MEMORY_TEST(span_crosses_mappings)
 	test_cpu_sees_data();
 }
 
-/* A span that is known to be invalid as a whole is rejected as a whole. */
+/* A hole in the span fails the request before any page is moved. */
 MEMORY_TEST(hole_in_the_span_moves_nothing)
 {
 	ASSERT_EQ(0, mprotect(self->ptr + 99 * PAGE, PAGE, PROT_NONE));

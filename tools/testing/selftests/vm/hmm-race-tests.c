@@ -7,7 +7,7 @@
 #include "hmm-race.h"
 #include "hmm-rig.h"
 
-/* How long each race lasts at least. */
+/* Each race lasts at least this long. */
 #define RACE_SECONDS		0.4
 
 RIG_FIXTURE_KINDS(race)
