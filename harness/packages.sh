@@ -42,6 +42,7 @@ coccinelle	make check: coccicheck
 git		make check: the patches that checkpatch looks at
 graphviz	make check: htmldocs
 perl		make check: checkpatch, kernel-doc
+python3		make check: kunit.py
 python3-sphinx	make check: htmldocs
 rsync		make check: kselftest
 shellcheck	make check: shellcheck
