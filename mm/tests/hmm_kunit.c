@@ -361,7 +361,7 @@ static u64 hk_decode(const struct hmm_range *range, u64 entry)
 }
 
 static u64 hk_snapshot_in(struct kunit *test, unsigned long addr,
-		      const struct hk_encoding *encoding, bool snapshot)
+			  const struct hk_encoding *encoding, bool snapshot)
 {
 	struct hk *hk = test->priv;
 	struct hmm_range *range = hk_range_alloc(test, addr, 1);
@@ -391,14 +391,17 @@ u64 hk_snapshot(struct kunit *test, unsigned long addr)
 {
 	u64 entry = hk_snapshot_in(test, addr, &hk_plain, true);
 
-	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_plain, false), entry);
+	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_plain, false),
+			entry);
 	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_odd, true), entry);
-	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_odd, false), entry);
+	KUNIT_EXPECT_EQ(test, hk_snapshot_in(test, addr, &hk_odd, false),
+			entry);
 	return entry;
 }
 
 /* The right column of the result table: request the page at @addr. */
-long hk_request_page(struct kunit *test, unsigned long addr, u64 request, u64 *entry)
+long hk_request_page(struct kunit *test, unsigned long addr, u64 request,
+		     u64 *entry)
 {
 	struct hmm_range *range = hk_range(test, addr, 1);
 	long ret;

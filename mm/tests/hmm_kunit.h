@@ -233,7 +233,8 @@ long hk_fault_orders(struct kunit *test, struct hmm_range *range,
 long hk_fault(struct kunit *test, struct hmm_range *range, unsigned int flags);
 bool hk_valid(struct kunit *test, struct hmm_range *range);
 u64 hk_snapshot(struct kunit *test, unsigned long addr);
-long hk_request_page(struct kunit *test, unsigned long addr, u64 request, u64 *entry);
+long hk_request_page(struct kunit *test, unsigned long addr, u64 request,
+		     u64 *entry);
 void hk_expect_run(struct kunit *test, struct hmm_range *range,
 		   unsigned long first, unsigned long n, unsigned long pfn,
 		   u64 flags);

@@ -506,7 +506,8 @@ static void peer_memory_is_refused_without_its_page(struct kunit *test)
 	struct page *page = pfn_to_page(mem->next);
 	struct hk_dma *dma = hk_dma(test);
 	unsigned long addr = hk_anon(test, 1);
-	struct hk_dma_map *map = hk_dma_map_alloc(test, hk_range(test, addr, 1));
+	struct hk_dma_map *map =
+		hk_dma_map_alloc(test, hk_range(test, addr, 1));
 	pte_t old;
 
 	hk_write(test, addr, 1);
@@ -968,7 +969,8 @@ static void mapping_that_bounces_is_refused(struct kunit *test)
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 2);
 	unsigned long i, addr =
 		hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
-	struct hk_dma_map *map = hk_dma_map_alloc(test, hk_range(test, addr, 2));
+	struct hk_dma_map *map =
+		hk_dma_map_alloc(test, hk_range(test, addr, 2));
 	struct io_tlb_mem *bounce = dev->dma_io_tlb_mem;
 
 	if (!bounce || !bounce->nslabs)
@@ -994,7 +996,8 @@ static void memory_beyond_the_device_is_refused(struct kunit *test)
 	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_COHERENT);
 	struct device *dev = hk_device(test, ram);
 	unsigned long i, addr = hk_anon(test, 2);
-	struct hk_dma_map *map = hk_dma_map_alloc(test, hk_range(test, addr, 2));
+	struct hk_dma_map *map =
+		hk_dma_map_alloc(test, hk_range(test, addr, 2));
 	pte_t old;
 
 	KUNIT_ASSERT_GT(test, PFN_PHYS(mem->next), ram);
@@ -1164,15 +1167,16 @@ static void missing_arguments_are_einval(struct kunit *test)
 			-EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, dma->dev, NULL, false),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(&empty, dma->dev,
-						  map->daddrs, false),
+	KUNIT_EXPECT_EQ(
+		test, hmm_range_dma_unmap(&empty, dma->dev, map->daddrs, false),
+		-EINVAL);
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_unmap_batch(range, dma->dev, map->daddrs,
+						  NULL, false),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap_batch(range, dma->dev,
-							map->daddrs, NULL,
-							false), -EINVAL);
-	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap_batch(&empty, dma->dev,
-							map->daddrs,
-							&map->batch, false),
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_unmap_batch(&empty, dma->dev, map->daddrs,
+						  &map->batch, false),
 			-EINVAL);
 	hmm_range_unregister(range);
 }

@@ -140,7 +140,8 @@ static void fault_of_present_read_only_page_is_eperm(struct kunit *test)
 	u64 entry;
 
 	hk_read(test, addr, 1);
-	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry), -EPERM);
+	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
+			-EPERM);
 	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 }
 

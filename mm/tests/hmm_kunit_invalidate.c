@@ -1141,7 +1141,7 @@ static void hk_trace_end(void *data, const struct mmu_notifier_range *update)
 }
 
 static void hk_trace_hit(void *data, const struct mm_struct *mm,
-			const struct hmm_range *range)
+			 const struct hmm_range *range)
 {
 	struct hk_trace *trace = data;
 
@@ -1152,8 +1152,8 @@ static void hk_trace_hit(void *data, const struct mm_struct *mm,
 }
 
 static void hk_trace_fault(void *data, const struct mm_struct *mm,
-			  const struct hmm_range *range, unsigned int flags,
-			  int ret)
+			   const struct hmm_range *range, unsigned int flags,
+			   int ret)
 {
 	struct hk_trace *trace = data;
 
@@ -1190,7 +1190,8 @@ static void hk_trace_on(struct kunit *test, struct hk_trace *trace)
 static void tracepoints_show_why_a_fault_is_retried(struct kunit *test)
 {
 	struct hk *hk = test->priv;
-	struct hk_trace *trace = kunit_kzalloc(test, sizeof(*trace), GFP_KERNEL);
+	struct hk_trace *trace =
+		kunit_kzalloc(test, sizeof(*trace), GFP_KERNEL);
 	unsigned long addr = hk_anon(test, 8);
 	struct hmm_range *range, *other;
 	struct hk_inval *inval;

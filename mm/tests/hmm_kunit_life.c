@@ -50,6 +50,13 @@ static void hk_blocked_invalidation(void *arg)
 	mmu_notifier_invalidate_range_end(&update);
 }
 
+/* Wait until the callback has been called. */
+static bool hk_block_entered(struct hk_blocker *blocker)
+{
+	return wait_for_completion_timeout(&blocker->entered,
+					   msecs_to_jiffies(HK_LONG_MS));
+}
+
 static void hk_unregister_blocker(void *arg)
 {
 	struct hk_blocker *blocker = arg;
@@ -90,9 +97,7 @@ static void unregister_waits_for_the_callback(struct kunit *test)
 	struct hk_mirror *other;
 
 	inval = hk_run(test, hk_blocked_invalidation, blocker);
-	KUNIT_ASSERT_TRUE(test,
-			  wait_for_completion_timeout(&blocker->entered,
-						      msecs_to_jiffies(HK_LONG_MS)));
+	KUNIT_ASSERT_TRUE(test, hk_block_entered(blocker));
 	unregister = hk_run(test, hk_unregister_blocker, blocker);
 	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(blocker->unregistered));
@@ -121,9 +126,7 @@ static void unregister_under_way_fails_no_nonblockable(struct kunit *test)
 	int ret;
 
 	inval = hk_run(test, hk_blocked_invalidation, blocker);
-	KUNIT_ASSERT_TRUE(test,
-			  wait_for_completion_timeout(&blocker->entered,
-						      msecs_to_jiffies(HK_LONG_MS)));
+	KUNIT_ASSERT_TRUE(test, hk_block_entered(blocker));
 	unregister = hk_run(test, hk_unregister_blocker, blocker);
 	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
 	down_write(sem);
@@ -165,9 +168,7 @@ static void range_of_a_leaving_mirror_is_einval(struct kunit *test)
 	struct hk_thread *inval, *unregister;
 
 	inval = hk_run(test, hk_blocked_invalidation, blocker);
-	KUNIT_ASSERT_TRUE(test,
-			  wait_for_completion_timeout(&blocker->entered,
-						      msecs_to_jiffies(HK_LONG_MS)));
+	KUNIT_ASSERT_TRUE(test, hk_block_entered(blocker));
 	unregister = hk_run(test, hk_unregister_blocker, blocker);
 	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
 	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &blocker->mirror),

@@ -394,7 +394,8 @@ static void random_requests_match_a_slow_walk(struct kunit *test)
 				n);
 		hk_arena_compare(test, range, orders);
 		for (i = 0; i < n; i++)
-			wrong += (range->pfns[i] & requested[i]) != requested[i];
+			wrong += (range->pfns[i] & requested[i]) !=
+				 requested[i];
 	}
 	KUNIT_EXPECT_EQ(test, wrong, 0);
 	hmm_range_unregister(range);
@@ -542,7 +543,7 @@ static void hk_run_change(struct kunit *test, struct hk_runs *runs)
 
 /* Make requests that the entries satisfy, so that nothing is faulted. */
 static void hk_run_request(struct kunit *test, struct hk_runs *runs,
-		       struct hmm_range *range)
+			   struct hmm_range *range)
 {
 	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
 	struct hk *hk = test->priv;

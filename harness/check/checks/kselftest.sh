@@ -13,8 +13,9 @@ readonly SYMVERS=$CHECK/kernel/Module.symvers
 
 # Ours alone: the base's own programs take a minute and more libraries.
 # shellcheck disable=SC2016 # for make
-readonly OURS='$(addprefix $(OUTPUT)/,$(notdir $(HMM_COMPAT)) \
-	$(filter hmm-%,$(patsubst %.c,%,$(wildcard hmm-*.c))))'
+readonly OURS='$(addprefix $(OUTPUT)/,$(notdir $(HMM_COMPAT)) $(PROGRAMS))'
+# shellcheck disable=SC2016
+readonly PROGRAMS='$(patsubst %.c,%,$(wildcard hmm-*.c))'
 
 selftests()
 {
@@ -46,7 +47,7 @@ trap cleanup EXIT
 printf '0x00000000\thmm_mirror_register\tvmlinux\tEXPORT_SYMBOL\t\n' > "$SYMVERS"
 status=0
 selftests INSTALL_PATH="$CHECK/kselftest" KBUILD_MODPOST_WARN=1 \
-	TEST_GEN_FILES="$OURS" install || status=$?
+	PROGRAMS="$PROGRAMS" TEST_GEN_FILES="$OURS" install || status=$?
 [ "$status" -eq 0 ] || tail -n 4 "$LOG"
 result "$status" "make install"
 

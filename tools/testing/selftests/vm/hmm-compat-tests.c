@@ -115,7 +115,7 @@ FIXTURE_TEARDOWN(compat)
 
 #define COMPAT_TEST(_name) TEST_F_TIMEOUT(compat, _name, SECONDS)
 
-#define device_reads(_fd)	device_copy(_fd, self->buf, false, &self->faults)
+#define device_reads(_fd) device_copy(_fd, self->buf, false, &self->faults)
 #define device_writes(_fd)	device_copy(_fd, self->buf, true, &self->faults)
 
 /* The device must read @_data. */

@@ -8,11 +8,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "hmm-rig.h"
-
-RIG_FIXTURE(device, KIND_ANON)
-
-#define DEVICE_TEST(_name) TEST_F_TIMEOUT(device, _name, SECONDS)
+#include "hmm-device.h"
 
 /* All requests that take a span. */
 static const unsigned int span_requests[] = {

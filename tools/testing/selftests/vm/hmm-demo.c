@@ -725,7 +725,7 @@ static void print_sum(struct demo *d, size_t ran,
 	       d->read_pages * PAGE / MIB, all.faults, all.invalidations);
 }
 
-static noreturn void usage(void)
+static noreturn void print_help(void)
 {
 	printf("usage: hmm-demo [--mib N] [--image FILE], N from %d on\n",
 	       HEAP_MIB);
@@ -742,10 +742,10 @@ static void parse(char **argv, size_t *mib, const char **image)
 		else if (!strcmp(*argv, "--image") && argv[1])
 			*image = argv[1];
 		else
-			usage();
+			print_help();
 	}
 	if (*end || *mib < HEAP_MIB || *mib > 65536)
-		usage();
+		print_help();
 }
 
 int main(int argc, char **argv)

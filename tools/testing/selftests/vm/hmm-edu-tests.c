@@ -59,18 +59,21 @@ FIXTURE(edu)
 	struct edu_mirror_copy	copy;
 };
 
-/* Open the device, or skip the test if the machine has none. */
-#define test_edu_open() do {						      \
-	hmm_module_need(MODULE, "/dev/edu_mirror0");			      \
-	self->fd = edu_open(EDU);					      \
-	if (self->fd == -ENOENT)					      \
-		SKIP(return, "no edu device at " EDU " or no " MODULE ".ko"); \
-	ASSERT_LE(0, self->fd);						      \
-} while (0)
+#define NO_DEVICE	"no edu device at " EDU ", or no " MODULE ".ko"
+
+/* Open the device, with its module loaded if possible. */
+static int open_first(void)
+{
+	hmm_module_need(MODULE, "/dev/edu_mirror0");
+	return edu_open(EDU);
+}
 
 FIXTURE_SETUP(edu)
 {
-	test_edu_open();
+	self->fd = open_first();
+	if (self->fd == -ENOENT)
+		SKIP(return, NO_DEVICE);
+	ASSERT_LE(0, self->fd);
 	hmm_fill(self->data, LEN);
 	memset(self->buf, 0, LEN);
 }
@@ -152,7 +155,10 @@ static char *map_kind(enum kind kind, size_t size)
 
 FIXTURE_SETUP(kind)
 {
-	test_edu_open();
+	self->fd = open_first();
+	if (self->fd == -ENOENT)
+		SKIP(return, NO_DEVICE);
+	ASSERT_LE(0, self->fd);
 	self->size = HUGE;
 	self->ptr = map_kind(variant->kind, self->size);
 	ASSERT_NE(MAP_FAILED, self->ptr);

@@ -817,8 +817,8 @@ MEMORY_TEST(release_leaves_exclusive_pages)
 		  request_by(fd, RELEASE, self->ptr, 1));
 	test_pages(self->coherent ? NPAGES : 0);
 	for (size_t i = 0; i < NPAGES; i++) {
-		ASSERT_EQ(-EPERM, request(CHECK_EXCLUSIVE,
-					  self->ptr + i * PAGE, 1));
+		ASSERT_EQ(-EPERM,
+			  request(CHECK_EXCLUSIVE, self->ptr + i * PAGE, 1));
 		ASSERT_FALSE(hmm_page_present(self->ptr + i * PAGE));
 	}
 	hmm_fill(self->data, SIZE);
@@ -1061,10 +1061,10 @@ MEMORY_TEST(pagemap_scan_sees_writes)
 		/*
 		 * Twice, as nothing is written between the first and the second
 		 */
-		ASSERT_LE(0, track_written(self->ptr, TRACK_SIZE,
-					   TRACK_PROTECT));
-		ASSERT_EQ(0, track_written(self->ptr, TRACK_SIZE,
-					   TRACK_PROTECT));
+		ASSERT_LE(0,
+			  track_written(self->ptr, TRACK_SIZE, TRACK_PROTECT));
+		ASSERT_EQ(0,
+			  track_written(self->ptr, TRACK_SIZE, TRACK_PROTECT));
 		test_track_write(i & 1);
 		EXPECT_EQ(TRACK_PAGES, track_written(self->ptr, TRACK_SIZE, 0))
 			TH_LOG("place %u, by the %s", i / 2,
@@ -1469,16 +1469,18 @@ FIXTURE_VARIANT(module)
 FIXTURE_VARIANT_ADD(module, private) { .unit = 0, };
 FIXTURE_VARIANT_ADD(module, coherent) { .unit = 2, };
 
-/* Skip the test if the device, or the file of its module, is missing. */
-#define test_module_need(_node) do {					      \
-	hmm_module_need(HMM_MODULE, HMM_NODE);				      \
-	if (access(_node, F_OK) || !hmm_module_find(HMM_MODULE))	      \
-		SKIP(return, NO_DEVICE);				      \
-} while (0)
+/* True if the device exists and its module can be loaded again. */
+static bool can_reload(unsigned int unit)
+{
+	hmm_module_need(HMM_MODULE, HMM_NODE);
+	return !access(unit ? "/dev/hmm_dmirror2" : HMM_NODE, F_OK) &&
+	       hmm_module_find(HMM_MODULE);
+}
 
 FIXTURE_SETUP(module)
 {
-	test_module_need(variant->unit ? "/dev/hmm_dmirror2" : HMM_NODE);
+	if (!can_reload(variant->unit))
+		SKIP(return, NO_DEVICE);
 }
 
 FIXTURE_TEARDOWN(module)
@@ -1513,7 +1515,8 @@ FIXTURE(coherent_module)
 
 FIXTURE_SETUP(coherent_module)
 {
-	test_module_need("/dev/hmm_dmirror2");
+	if (!can_reload(2))
+		SKIP(return, NO_DEVICE);
 }
 
 FIXTURE_TEARDOWN(coherent_module)

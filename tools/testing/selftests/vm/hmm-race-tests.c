@@ -10,7 +10,29 @@
 /* Each race lasts at least this long. */
 #define RACE_SECONDS		0.4
 
-RIG_FIXTURE_KINDS(race)
+FIXTURE(race)
+{
+	struct rig r;
+};
+
+FIXTURE_VARIANT(race)
+{
+	struct kind kind;
+};
+
+FIXTURE_SETUP(race)
+{
+	int err = rig_setup(&self->r, &variant->kind);
+
+	if (err == -ENOENT)
+		SKIP(return, NO_DEVICE);
+	ASSERT_EQ(0, err);
+}
+
+FIXTURE_TEARDOWN(race)
+{
+	EXPECT_EQ(0, rig_teardown(&self->r));
+}
 
 FIXTURE_VARIANT_ADD(race, anon) { .kind = KIND_ANON, };
 FIXTURE_VARIANT_ADD(race, thp) { .kind = KIND_THP, };

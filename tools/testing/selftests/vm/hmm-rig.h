@@ -18,6 +18,8 @@
 #include "hmm-module.h"
 #include "hmm-util.h"
 
+#define NO_DEVICE	"no " HMM_NODE ", " HMM_MODULE ".ko not found"
+
 /* Two huge pages; or enough small pages for several chunks of the device. */
 #define LARGE_SIZE		(2 * HUGE)
 #define SMALL_SIZE		(256 * PAGE)
@@ -272,37 +274,6 @@ static inline void await(int fd)
 	ASSERT_EQ(0, kill(_pid, SIGKILL));				      \
 	ASSERT_EQ(256 + SIGKILL, hmm_wait_child(_pid));			      \
 } while (0)
-
-/* Fixtures that are a rig, with one kind of memory or with kinds as variants */
-
-#define test_rig_setup(_kind) do {					      \
-	int _err = rig_setup(&self->r, _kind);				      \
-									      \
-	if (_err == -ENOENT)						      \
-		SKIP(return, "no " HMM_NODE ", " HMM_MODULE ".ko not found"); \
-	ASSERT_EQ(0, _err);						      \
-} while (0)
-
-#define RIG_STRUCT(_name)						      \
-	FIXTURE(_name) { struct rig r; };				      \
-	FIXTURE_TEARDOWN(_name) { EXPECT_EQ(0, rig_teardown(&self->r)); }
-
-#define RIG_FIXTURE(_name, ...)						      \
-	RIG_STRUCT(_name)						      \
-	FIXTURE_SETUP(_name)						      \
-	{								      \
-		static const struct kind _kind = __VA_ARGS__;		      \
-									      \
-		test_rig_setup(&_kind);					      \
-	}
-
-#define RIG_FIXTURE_KINDS(_name)					      \
-	RIG_STRUCT(_name)						      \
-	FIXTURE_VARIANT(_name) { struct kind kind; };			      \
-	FIXTURE_SETUP(_name)						      \
-	{								      \
-		test_rig_setup(&variant->kind);				      \
-	}
 
 /* Settings of the machine */
 

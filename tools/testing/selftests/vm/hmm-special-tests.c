@@ -8,11 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 
-#include "hmm-rig.h"
-
-RIG_FIXTURE(device, KIND_ANON)
-
-#define DEVICE_TEST(_name) TEST_F_TIMEOUT(device, _name, SECONDS)
+#include "hmm-device.h"
 
 DEVICE_TEST(zero_page)
 {

@@ -5,7 +5,29 @@
 
 #include "hmm-rig.h"
 
-RIG_FIXTURE_KINDS(mem)
+FIXTURE(mem)
+{
+	struct rig r;
+};
+
+FIXTURE_VARIANT(mem)
+{
+	struct kind kind;
+};
+
+FIXTURE_SETUP(mem)
+{
+	int err = rig_setup(&self->r, &variant->kind);
+
+	if (err == -ENOENT)
+		SKIP(return, NO_DEVICE);
+	ASSERT_EQ(0, err);
+}
+
+FIXTURE_TEARDOWN(mem)
+{
+	EXPECT_EQ(0, rig_teardown(&self->r));
+}
 
 /* clang-format off */
 FIXTURE_VARIANT_ADD(mem, anon) { .kind = KIND_ANON, };

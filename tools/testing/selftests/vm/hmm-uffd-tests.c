@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 
-#include "hmm-rig.h"
+#include "hmm-device.h"
 
 /* Missing from the C library's headers of some distributions. */
 #ifndef UFFD_FEATURE_POISON
@@ -137,10 +137,6 @@ static int server_stop(struct server *server)
 	err = -pthread_join(server->thread, NULL);
 	return err ?: server->failed;
 }
-
-RIG_FIXTURE(device, KIND_ANON)
-
-#define DEVICE_TEST(_name) TEST_F_TIMEOUT(device, _name, SECONDS)
 
 DEVICE_TEST(uffd_serves_device)
 {

@@ -190,16 +190,18 @@ static bool odp_engine(struct odp_region *region, unsigned long start,
 {
 	u64 need = ODP_VALID | (write ? ODP_WRITE : 0);
 	unsigned long addr, i;
+	struct page *page;
 	bool done = true;
 
 	mutex_lock(&region->mutex);
 	for (addr = start; done && addr < end; addr += PAGE_SIZE) {
 		i = odp_index(region, addr);
 		done = region->daddrs[i] && (region->pfns[i] & need) == need;
+		if (!done)
+			break;
 		/* Bus addresses are physical addresses here */
-		if (done)
-			compat_copy_page(pfn_to_page(PHYS_PFN(region->daddrs[i])),
-					 data + (addr - start), write);
+		page = pfn_to_page(PHYS_PFN(region->daddrs[i]));
+		compat_copy_page(page, data + (addr - start), write);
 	}
 	mutex_unlock(&region->mutex);
 	return done;
