@@ -369,7 +369,7 @@ EXPORT_SYMBOL(hmm_range_fault_orders);
  * entry with a request gets a page that can be read, or written if the request
  * has WRITE, each faulted with its own need. Private memory of the mirror's
  * owner is left in place unless the request has PRIVATE; its entry has WRITE
- * iff the CPU may write there, requested or not. Documentation/vm/hmm.rst has
+ * iff the CPU may write there, requested or not. Documentation/mm/hmm.rst has
  * the table.
  *
  * The entries hold until an invalidation: see hmm_range_valid(). At most one

@@ -8,7 +8,7 @@
  * lock that its callback takes too, checks hmm_range_valid(), and only then
  * programs the device.
  *
- * Documentation/vm/hmm.rst has the model, the lock order and the pattern.
+ * Documentation/mm/hmm.rst has the model, the lock order and the pattern.
  */
 #ifndef LINUX_HMM_H
 #define LINUX_HMM_H
