@@ -38,8 +38,9 @@ git		make series
 '
 readonly CHECK_PACKAGES='
 clang-format	make check: clang-format
+codespell	make check: spelling
 coccinelle	make check: coccicheck
-git		make check: the patches that checkpatch looks at
+git		make check: the patches, references
 graphviz	make check: htmldocs
 perl		make check: checkpatch, kernel-doc
 python3		make check: kunit.py

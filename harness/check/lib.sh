@@ -23,6 +23,18 @@ ours()
 	done < "$CHECK/ours"
 }
 
+# own_files: the files of the repository that people write; not the output of
+# benchmarks, the logs of the verdict's tests, nor what a build left.
+own_files()
+{
+	find .ci configs harness series include mm lib samples tools \
+		Documentation Kconfig MAINTAINERS Makefile README.md -type f \
+		! -path '*/verdict/cases/*' ! -path '*/tests/driver/.*' \
+		! -name '*.tsv' ! -name '*.sha256' ! -name '*.o' ! -name '*.ko' \
+		! -name '*.mod*' ! -name '*~' ! -name '*.sw?' ! -name 'Module.*' |
+		LC_ALL=C sort
+}
+
 # kernel_sources: our C files that are part of the kernel.
 kernel_sources()
 {

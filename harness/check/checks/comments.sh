@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# No comment, and no line of one, opens with a free relative ("What is left"):
+# a comment opens with a verb or with the name of the thing it is about.
+
+set -euo pipefail
+. "${0%/*}/../lib.sh"
+
+readonly WORDS='Wh(at|o|om|ose|ich|ere)(ever)?'
+
+cd "$TOP"
+own_files | grep -vE '[.](md|patch|rst|tsv|txt)$' > "$CHECK/comments.list"
+while read -r file; do
+	status=0
+	! grep -nHE -- "(^[[:space:]]*[*]|/[*]+|//|#)[[:space:]]*$WORDS[[:space:]]" \
+		"$file" || status=1
+	result "$status" "$file"
+done < "$CHECK/comments.list"
+finish "the comments of all files"
