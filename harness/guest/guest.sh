@@ -3,24 +3,23 @@
 #
 #	guest.sh run|test|guest|shell|count|wall
 #
-# What a verb wants of the guest: writes the list that PID 1 works off, boots,
-# and ends with what the verdict says. Everything that is known of the run is
-# in $RESULTS afterwards.
+# Runs a verb in the guest: writes the list of steps for PID 1, boots, and exits
+# with the status of the verdict. All files of the run are in $RESULTS.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
 readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
 
-# On a slow machine khugepaged has time to collapse the small pages that are being
-# measured. This makes it scan next to nothing, once a day.
+# On a slow machine khugepaged could collapse the small pages of a measurement.
+# Make it scan one page a day.
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
 STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
 
 [ $# -eq 1 ] || die "usage: guest.sh run|test|guest|shell|count|wall"
 verb=$1
 
-# What the kernel is told besides the usual, and what goes into the guest.
+# Additional boot options, and additional files of the guest.
 append=()
 files=()
 
@@ -38,13 +37,15 @@ new_results()
 	: > "$RESULTS/job"
 }
 
-# The dummy device, in what has modules for it.
+# job_modules: load the modules, if this kernel has them.
 job_modules()
 {
 	local module
 
 	for module in "$GUEST"/modules/*.ko; do
-		[ ! -e "$module" ] || job "module ${module##*/}"
+		[ -e "$module" ] || continue
+		module=${module##*/}
+		job "module ${module%.ko}"
 	done
 }
 
@@ -79,7 +80,7 @@ job_shell()
 	job "tty shell exec sh -i"
 }
 
-# The suites, cut down to ONLY.
+# job_test: the suites, or those that match ONLY.
 job_test()
 {
 	local -a lines
@@ -92,7 +93,7 @@ job_test()
 		<(sed -n 's/^append //p' "$RESULTS/suites")
 }
 
-# The two boots of `make bench`, see bench.sh. What is not measured stays away.
+# job_bench: the two boots of `make bench`, see bench.sh.
 job_bench()
 {
 	append+=(kunit.enable=0 nokaslr dma_debug=off)
@@ -102,7 +103,7 @@ job_bench()
 	esac
 }
 
-# Debug kernels on an emulated CPU are slow; TIMEOUT overrides this.
+# time_limit: a debug kernel on an emulated CPU is slow. TIMEOUT overrides this.
 time_limit()
 {
 	local limit
@@ -145,7 +146,7 @@ judge()
 	shell) mode="tty" ;;
 	count | wall) mode=run ;;
 	esac
-	# Where the output is the command's own, ours must not mix with it.
+	# The report must not mix with the output of the user's command.
 	if [ "$verb" = test ]; then
 		"$HARNESS/verdict/verdict.sh" "$RESULTS" "$mode"
 	else

@@ -2,24 +2,24 @@
 /*
  * PID 1 of the test guest.
  *
- * Three serial ports lead out of the guest. ttyS0 is the kernel's console and
- * nobody else's. ttyS1 is the result channel: what is written there is the
- * verdict's evidence. ttyS2 belongs to the programs that run here.
+ * The guest has three serial ports. ttyS0 is the console, and only the kernel
+ * writes to it. ttyS1 is the result channel, which the verdict reads. ttyS2 is
+ * for the output of the programs.
  *
- * What to do stands in /job/list, one step a line:
+ * /job/list has one step in each line:
  *
- *	module FILE		load /modules/FILE, its parameters as booted
+ *	module NAME		load a module, its parameters as booted
  *	kunit NAME		copy the results of a KUnit suite, run at boot
- *	ktap NAME COMMAND	run COMMAND, its output is KTAP
- *	plain NAME COMMAND	run COMMAND, its exit status is all that counts
- *	live NAME COMMAND	the same, writing to ttyS2 itself, for people
+ *	ktap NAME COMMAND	run COMMAND, whose output is KTAP
+ *	plain NAME COMMAND	run COMMAND, only its exit status counts
+ *	live NAME COMMAND	the same, but its output goes only to ttyS2
  *	tty NAME COMMAND	the same, with ttyS2 as its terminal
  *
- * The result channel gets, in this order: "suite NAME KIND", the suite's
- * output with "| " before each line, "suite-end NAME exit|signal N"; then,
- * when nothing runs any more and the modules are gone, "lockdep", "kmemleak"
- * and "taint"; and "done" as the very last. Whatever stops PID 1 half way
- * leaves that word out, and without it nothing counts as passed.
+ * For each suite, the result channel gets "suite NAME KIND", the output with
+ * "| " before each line, and "suite-end NAME exit|signal N". After all processes
+ * have ended and the modules are unloaded, it gets "lockdep", "kmemleak" and
+ * "taint", and last "done". If PID 1 stops before, "done" is missing and no
+ * result counts as passed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -109,7 +109,7 @@ static void __printf(1, 2) klog(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* QEMU runs with -no-reboot, which makes of a reboot the end of the guest. */
+/* QEMU runs with -no-reboot: a reboot ends the guest. */
 static void __noreturn leave(void)
 {
 	klog("hmm-init: end");
@@ -120,7 +120,7 @@ static void __noreturn leave(void)
 	_exit(1);
 }
 
-/* Without the word "done" the run is lost, and this says why. */
+/* Report an error and end the guest without "done", so that the run is lost. */
 static void __noreturn die(const char *what)
 {
 	const char *why = strerror(errno);
@@ -150,7 +150,7 @@ static void mount_all(void)
 		if (!mount(mounts[i].type, mounts[i].dir, mounts[i].type, 0,
 			   NULL) || errno == EBUSY)
 			continue;
-		/* Before there is a /dev nobody can be told. */
+		/* There is no result channel yet. */
 		if (kmsg_fd < 0)
 			kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 		die(mounts[i].dir);
@@ -173,8 +173,8 @@ static int open_port(const char *path)
 }
 
 /*
- * The kernel gave PID 1 its console for stdin, stdout and stderr. Nothing but
- * the kernel may write to that one.
+ * Stdin, stdout and stderr of PID 1 are the console. Replace them, as only the
+ * kernel may write to it.
  */
 static void open_channels(void)
 {
@@ -195,7 +195,7 @@ static void open_channels(void)
 	result("hmm-results 1");
 }
 
-/* Returns what was read as a string of at most @size - 1 bytes, or NULL. */
+/* Read at most @size - 1 bytes as a string; returns @buf, or NULL on error. */
 static char *read_file(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -234,7 +234,7 @@ static void copy_lines(FILE *file)
 	}
 }
 
-/* Everything but PID 1 and the kernel's threads ends here. */
+/* Kill all processes but PID 1 and the kernel threads. */
 static void stop_all(void)
 {
 	kill(-1, SIGKILL);
@@ -246,7 +246,7 @@ static void close_terminal(void)
 {
 	struct termios tio;
 
-	/* The shell left it in the state for people. */
+	/* The shell used it as a terminal; make it a plain channel again. */
 	if (tcgetattr(output_fd, &tio))
 		return;
 	cfmakeraw(&tio);
@@ -304,7 +304,7 @@ struct capture {
 	bool continued;
 };
 
-/* A line too long for us goes on in the next one, which says so with "+ ". */
+/* Split a long line: the following parts begin with "+ ". */
 static void capture_flush(struct capture *cap, bool line_ends)
 {
 	cap->line[cap->len] = '\0';
@@ -330,9 +330,9 @@ static void capture_add(struct capture *cap, const char *buf, size_t len)
 }
 
 /*
- * Reads the suite's output until its leader is dead and the pipe is empty. A
- * process that the suite left behind may hold the pipe open for ever, so the
- * end of the pipe is not what ends it.
+ * Read the output of a suite until its first process is dead and the pipe is
+ * empty. A process that the suite leaves behind may hold the pipe open for ever,
+ * so do not wait for the end of file.
  */
 static void capture_output(int pipe_fd, int pid_fd)
 {
@@ -409,7 +409,7 @@ static void run_suite(const char *kind, const char *name, const char *command)
 	time_t begin = time(NULL);
 	int status;
 
-	/* A WARN_ONCE that one suite has seen must warn the next as well. */
+	/* A WARN_ONCE that fired in one suite must be able to fire in the next. */
 	if (!write_file(DEBUGFS "/clear_warn_once", "1"))
 		die("clear_warn_once");
 	klog("hmm-init: suite %s", name);
@@ -437,46 +437,22 @@ static void copy_kunit(const char *name)
 	result("suite-end %s exit %d seconds 0", name, file ? 0 : 1);
 }
 
-/* Fills @params with "a=1 b=2" for "MODULE.a=1 MODULE.b=2" on our boot line. */
-static void module_params(const char *module, char *params, size_t size)
+/* modprobe takes the module's parameters from the boot line. */
+static void load_module(const char *name)
 {
-	size_t len = strlen(module), used = 0;
-	char cmdline[4096], *word, *next = cmdline;
-
-	if (!read_file("/proc/cmdline", cmdline, sizeof(cmdline)))
-		die("/proc/cmdline");
-	params[0] = '\0';
-	cmdline[strcspn(cmdline, "\n")] = '\0';
-	while ((word = strsep(&next, " "))) {
-		if (strncmp(word, module, len) || word[len] != '.')
-			continue;
-		used += snprintf(params + used, size - used, "%s ",
-				 word + len + 1);
-		if (used >= size)
-			die("module parameters too long");
-	}
-}
-
-static void load_module(const char *file)
-{
-	char path[256], params[1024];
-	char *name;
-	int fd;
+	char command[128];
 
 	if (nr_modules == MAX_MODULES)
 		die("too many modules");
-	name = modules[nr_modules++];
-	snprintf(name, sizeof(modules[0]), "%s", file);
-	name[strcspn(name, ".")] = '\0';
-	module_params(name, params, sizeof(params));
-	snprintf(path, sizeof(path), "/modules/%s", file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || syscall(SYS_finit_module, fd, params, 0))
-		die(path);
-	close(fd);
+	snprintf(modules[nr_modules++], sizeof(modules[0]), "%s", name);
+	snprintf(command, sizeof(command), "modprobe %s", name);
+	if (run_direct(command, false)) {
+		errno = 0;
+		die(command);
+	}
 }
 
-/* What a process leaves behind may keep a module for a moment longer. */
+/* A process that has exited may hold its module for a moment longer. */
 static int unload_module(const char *name)
 {
 	int tries;
@@ -561,9 +537,9 @@ static int count_leaks(bool report)
 }
 
 /*
- * The first scan takes checksums, the second reports what nothing points to
- * and has not changed since. Now and then that misses a pointer on the move,
- * so that it takes a third to call something a leak.
+ * The first scan takes checksums, the second reports unreferenced objects that
+ * have not changed since. It may miss a pointer that was moved meanwhile, so an
+ * object must also be found by a third scan.
  */
 static void report_kmemleak(void)
 {
@@ -604,7 +580,7 @@ static void prepare(void)
 	errno = 0;
 	if (status)
 		die("/etc/setup failed");
-	/* We scan ourselves; a scan in the midst of a test only costs time. */
+	/* report_kmemleak() scans; a scan during a test would only cost time. */
 	write_file(KMEMLEAK, "scan=off");
 }
 
