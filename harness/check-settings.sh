@@ -3,8 +3,7 @@
 #
 #	check-settings.sh VERB	(with VERBS and all settings in the environment)
 #
-# Stops, before anything is fetched or built, at a setting that VERB cannot work
-# with.
+# Fails if VERB cannot work with a setting, before anything is fetched or built.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
@@ -18,7 +17,7 @@ refuse()
 	die "$1=${!1}: $2"
 }
 
-# number NAME: nothing, or a number from 1 on without leading zeros.
+# number NAME: accept no value, or a positive number without leading zeros.
 number()
 {
 	[[ ${!1-} =~ ^([1-9][0-9]{0,5})?$ ]] ||
@@ -83,7 +82,7 @@ files()
 {
 	local file twice
 
-	# shellcheck disable=SC2086 # names and patterns, as guest.sh takes them
+	# shellcheck disable=SC2086 # guest.sh splits and expands it as well
 	set -- ${FILES-}
 	[ $# -gt 0 ] || return 0
 	for file; do
@@ -101,7 +100,7 @@ command_given()
 		die "nothing to run in the guest: give CMD='...'"
 }
 
-# The names of tests are known when their programs are built, see suites.sh.
+# suites.sh checks names of tests: it needs the built programs for that.
 only()
 {
 	[ -n "${ONLY-}" ] || return 0

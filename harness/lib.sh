@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced by the scripts here: how each of them says that it cannot go on.
+# Sourced by the scripts of the harness: messages, and exits with a message.
 
-# The status of everything that stops a run before a guest has booted.
+# Exit status when a run stops before a guest has booted.
 readonly BUILD_FAILED=4
 
-# die MESSAGE...: one message, one line per argument, and stop.
+# die MESSAGE...: print one line for each argument, and exit.
 die()
 {
 	printf 'hmm: %s\n' "$1" >&2
@@ -14,19 +14,19 @@ die()
 	exit "$BUILD_FAILED"
 }
 
-# say MESSAGE: one line about what is going on.
+# say MESSAGE: print one line of progress.
 say()
 {
 	printf 'hmm: %s\n' "$*" >&2
 }
 
-# free_mib DIR: what is free on the file system that DIR is on.
+# free_mib DIR: print the free space of DIR's file system.
 free_mib()
 {
 	df -Pm -- "$1" | awk 'NR == 2 { print $4 }'
 }
 
-# need_mib DIR MIB WHAT: stop now rather than half way.
+# need_mib DIR MIB PURPOSE: exit if DIR has less than MIB free.
 need_mib()
 {
 	local have

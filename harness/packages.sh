@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Sees to it that the Debian packages are there that the harness needs. As
-# root it installs what is missing; else it says how to, and stops.
+# Installs the Debian packages that a verb needs. A user other than root gets
+# the command that installs them instead.
 
 set -euo pipefail
 . "${0%/*}/lib.sh"
 
-# Time limit for another apt-get to end.
+# Time limit for another apt-get to finish.
 readonly LOCK_SECONDS=600
 
-# A package, and what it is for. The verbs have these in common.
+# PACKAGE<tab>PURPOSE. Every verb needs these.
 readonly PACKAGES='
 bc		kernel build: kernel/time/timeconst.bc
 bison		kernel build: Kconfig
@@ -29,7 +29,7 @@ qemu-system-x86	the guest
 xz-utils	the source package
 '
 
-# What only some verbs need.
+# These are for some verbs only.
 readonly BENCH_PACKAGES='
 gnuplot-nox	make bench: the plots
 '
@@ -63,14 +63,14 @@ wanted()
 	awk 'NF { print $1 }' <<< "$packages"
 }
 
-# missing VERB: the packages it needs that are not installed.
+# missing VERB: print the packages of wanted() that are not installed.
 missing()
 {
 	local wanted
 
 	wanted=$(wanted "$1")
-	# dpkg-query fails when it knows nothing of a package; what it does
-	# know it prints all the same.
+	# dpkg-query fails if it does not know one of the packages, but prints
+	# the status of the others.
 	# shellcheck disable=SC2086 # package names
 	{ dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted \
 		2>/dev/null || [ $? -eq 1 ]; } |
@@ -84,8 +84,8 @@ missing()
 			}'
 }
 
-# update: waits while another apt-get has the lists. DPkg::Lock::Timeout does not
-# cover their lock, so this tries again.
+# update: run apt-get update. DPkg::Lock::Timeout does not cover the lock of the
+# package lists, so try again while another apt-get holds it.
 update()
 {
 	local said waited
@@ -102,7 +102,8 @@ update()
 	done
 }
 
-# What progress.sh runs. Lists that are missing or old are not noticed before.
+# install PACKAGE...: run by progress.sh. apt-get finds out that the package
+# lists are missing or old when it fails to install.
 install()
 {
 	local apt=(apt-get -o "DPkg::Lock::Timeout=$LOCK_SECONDS" install -y

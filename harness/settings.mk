@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What can be chosen, and where things are. Everything here may be given on
-# the command line: make test DEBUG=1 TIMEOUT=3000
+# The settings, which may be given on the command line (make test DEBUG=1
+# TIMEOUT=3000), and the paths that follow from them.
 
-# The base that the series is laid on: the Debian package linux-source-KERNEL,
-# with series/KERNEL. KSRC=DIR takes a kernel tree of your own in its place.
+# The base of the series: the Debian package linux-source-KERNEL, with the
+# hunks in series/KERNEL. KSRC=DIR uses another kernel tree in its place.
 KERNEL ?= 6.12
 KSRC ?=
 
-# DEBUG=1: KASAN, lockdep, kmemleak and what else finds bugs. KCSAN=1: data
-# races. Each builds in a directory of its own.
+# DEBUG=1: KASAN, lockdep, kmemleak and other debug options. KCSAN=1: the data
+# race detector. Each has its own build directory.
 DEBUG ?=
 KCSAN ?=
 
-# QEMU's accelerator. A /dev/kvm that opens may still not run a guest, so kvm
-# is only taken when asked for.
+# QEMU's accelerator. A /dev/kvm that opens may still not run a guest, so tcg
+# is the default.
 ACCEL ?= tcg
 
-# For how many seconds a guest may run.
+# Time limit of a guest in seconds.
 TIMEOUT ?=
 
-# How many jobs at once, unless make was given -j itself.
+# Number of parallel jobs, unless make got -j.
 JOBS ?= $(shell nproc)
 
 # Downloads and compiled objects that outlive a checkout.
@@ -42,7 +42,7 @@ endif
 
 SERIES := $(TOP)/series/$(KERNEL)
 
-# A tree of one's own builds beside the package's, named for where it is.
+# The build directory of a KSRC tree is named after the path of the tree.
 ifneq ($(KSRC),)
   BASE := $(BUILD)/$(KERNEL)-ksrc-$(firstword $(shell \
 	printf %s '$(abspath $(KSRC))' | cksum))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The guest's kernel, in a directory of its own for each flavour:
+# The guest's kernel, in one directory for each flavour:
 #
-#	$(KBUILD)/.config	every option as asked for
-#	$(KBUILD)/.built	bzImage and modules are there; as old as the start
-#				of the build, so that an edit meanwhile counts
+#	$(KBUILD)/.config	all options have the values of the fragments
+#	$(KBUILD)/.built	bzImage and modules are built; has the time when the
+#				build started, so that later edits are newer
 
 FRAGMENTS := $(TOP)/configs/base.config
 ifneq ($(FLAVOUR),plain)
@@ -12,12 +12,12 @@ ifneq ($(FLAVOUR),plain)
 endif
 FRAGMENTS += $(wildcard $(SERIES)/base.config)
 
-# -L: of a laid file, the link and what it points to count.
+# -L: both the time of a link and the time of its target count.
 KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='ccache gcc' \
 	HOSTCC='ccache gcc' $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
-# What of ours the kernel is made of. kbuild knows what depends on what; this
-# is only for not asking it each time.
+# Our sources of the kernel. kbuild has the exact dependencies; this list only
+# saves a call of kbuild when none of them has changed.
 KERNEL_SOURCES := $(addprefix $(TOP)/,$(filter include/% mm/% lib/% samples/% \
 	Kconfig,$(LAID)))
 

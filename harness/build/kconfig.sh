@@ -3,10 +3,10 @@
 #
 #	kconfig.sh TREE KBUILD FRAGMENT...
 #
-# Configures KBUILD: what the fragments say, a later one before an earlier one,
-# and nothing else. An option that Kconfig did not take as it was asked for
-# (something that it depends on is missing, or another one selects it) is an
-# error, not a surprise in the guest.
+# Configures KBUILD with the options of the fragments, where a later fragment
+# overrides an earlier one; all other options are off. Fails if an option did
+# not get its value, because a dependency is missing or another option selects
+# it.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -15,7 +15,7 @@ set -euo pipefail
 tree=$1 kbuild=$2
 shift 2
 
-# asked: one line for each option, as .config would have it.
+# asked FRAGMENT...: print one line for each option, in the form of .config.
 asked()
 {
 	awk '
@@ -30,7 +30,8 @@ asked()
 		END { for (i = 1; i <= n; i++) print line[order[i]] }' "$@"
 }
 
-# got LINE: an option that cannot be set at all is not set either.
+# got LINE: true if .config has the option so. An option that .config does not
+# mention is not set.
 got()
 {
 	grep -qxF -- "$1" "$kbuild/.config" && return
@@ -58,6 +59,6 @@ while read -r option; do
 done < "$kbuild/asked.config"
 [ ${#lost[@]} -eq 0 ] || {
 	mv -- "$kbuild/.config" "$kbuild/refused.config"
-	die "the kernel's configuration did not take (see $kbuild/refused.config):" \
+	die "these options did not get their value (see $kbuild/refused.config):" \
 	    "${lost[@]}"
 }

@@ -3,9 +3,9 @@
 #
 #	objects.sh LABEL TREE KBUILD LIST LOG [VARIABLE=VALUE...]
 #
-# Compiles the C files in LIST, and nothing else of the kernel, in KBUILD, which
-# is configured. The variables are kbuild's: W=1, C=2, KCFLAGS=... Prints which
-# were not built; the last line is "N passed, N failed, N skipped".
+# Compiles only the C files in LIST, in the configured directory KBUILD. The
+# variables go to kbuild: W=1, C=2, KCFLAGS=... Prints the objects that were not
+# built, then the totals.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -15,12 +15,12 @@ set -euo pipefail
 label=$1 tree=$2 kbuild=$3 list=$4 log=$5
 shift 5
 
-# amdgpu builds amdkfd's files as its own: kbuild has no other way to them.
+# amdgpu's Makefile builds amdkfd's files, under paths relative to amdgpu.
 mapfile -t objects < <(sed -e 's/[.]c$/.o/' \
 	-e 's#/amd/amdkfd/#/amd/amdgpu/../amdkfd/#' "$list")
 [ ${#objects[@]} -gt 0 ] || die "$label: $list names no C file"
 jobs=(-j"${JOBS-1}")
-# Under a make that was given -j its jobs are ours as well.
+# A parent make with -j shares its jobs.
 [[ " ${MAKEFLAGS-}" != *" -j"* ]] || jobs=()
 
 (cd "$kbuild" && rm -f -- "${objects[@]}")

@@ -3,10 +3,10 @@
 #
 #	boot.sh quiet|show|terminal SECONDS IMAGE INITRD [BOOT-OPTION...]
 #
-# Boots a guest and waits for its end, for SECONDS at most. What its programs
-# print is in output.log in $RESULTS; "show" also prints it as it comes, and
-# "terminal" connects them with this terminal. How QEMU ended is in "qemu"
-# there; whether all went well is for verdict.sh to say.
+# Boots a guest and waits for its end, for SECONDS at most. The output of its
+# programs goes to output.log in $RESULTS; "show" also prints it, and "terminal"
+# connects the programs with this terminal. The file "qemu" there has the reason
+# why QEMU ended. verdict.sh judges the run.
 
 set -uo pipefail
 . "${0%/*}/../lib.sh"
@@ -18,8 +18,8 @@ readonly INTERRUPTED=130
 mode=$1 limit=$2 image=$3 initrd=$4
 shift 4
 
-# shellcheck disable=SC2054,SC2016 # commas and dollars that are meant
-# The first lines make every failure end QEMU at once and reach the log whole.
+# With the first options a failure ends QEMU at once and reaches the log whole.
+# shellcheck disable=SC2054,SC2016 # the commas and dollars are intended
 boot_line()
 {
 	local -a line=(
@@ -27,18 +27,18 @@ boot_line()
 		log_buf_len=4M
 		panic=-1 oops=panic
 		transparent_hugepage=madvise hugepages=128
-		# Two holes in memory for the dummy device's coherent kind.
+		# Two holes in memory for the dummy device's coherent memory.
 		'memmap=512M$0x120000000' 'memmap=512M$0x140000000'
 		test_hmm.spm_addr_dev0=0x120000000
 		test_hmm.spm_addr_dev1=0x140000000
-		# What a device no longer has mapped it cannot reach.
+		# Flush the IOTLB at each unmap.
 		intel_iommu=on iommu.strict=1
 	)
 
 	printf '%s' "${line[*]} $*"
 }
 
-# file NAME: a serial port whose other end is a file.
+# file NAME FILE: add a serial port that writes to a file.
 file()
 {
 	qemu+=(-chardev "file,id=$1,path=${RESULTS//,/,,}/$2"
@@ -57,9 +57,9 @@ output_port()
 	fi
 }
 
-# Devices that do DMA, for the sample driver: one with the few address bits that
-# it comes with, one with more, and one that no IOMMU stands before.
-# shellcheck disable=SC2054 # commas that are meant
+# dma_devices: three devices for the sample driver, one with its default DMA mask,
+# one with a wider mask, and one that bypasses the IOMMU.
+# shellcheck disable=SC2054 # the commas are intended
 dma_devices()
 {
 	qemu+=(
@@ -72,8 +72,8 @@ dma_devices()
 	)
 }
 
-# HMM_CPUS=counted: one CPU, which takes a nanosecond for each instruction.
-# shellcheck disable=SC2054 # commas that are meant
+# cpus: with HMM_CPUS=counted one CPU, which takes 1 ns for each instruction.
+# shellcheck disable=SC2054 # the commas are intended
 cpus()
 {
 	if [ "${HMM_CPUS-}" = counted ]; then
@@ -95,7 +95,7 @@ cpus()
 	fi
 }
 
-# shellcheck disable=SC2054 # commas that are meant
+# shellcheck disable=SC2054 # the commas are intended
 qemu_line()
 {
 	qemu=(
@@ -121,9 +121,9 @@ start_qemu()
 	pid=$!
 }
 
-# Where the guest is: the last step that began, and the results so far. Until
-# PID 1 has begun a suite, these are KUnit's, in the kernel's log.
-where()
+# state: print the current step and the number of its results. Before PID 1 starts
+# the first suite, these are KUnit's in the kernel log.
+state()
 {
 	awk '
 		/hmm-init: start/ { booted = 1 }
@@ -144,17 +144,17 @@ where()
 		}' "$RESULTS/serial.log" "$RESULTS/result" 2> /dev/null
 }
 
-tell()
+print_state()
 {
 	local size
 
 	[ "$mode" != terminal ] || return 0
 	size=$(stat -c %s "$RESULTS/output.log" 2> /dev/null)
-	# Nobody needs to be told who just read something.
-	if [ "$mode" = quiet ] || [ "$size" = "${told_size-}" ]; then
-		say "guest: $(where) $SECONDS s"
+	# With "show" print it only if the guest has printed nothing since.
+	if [ "$mode" = quiet ] || [ "$size" = "${last_size-}" ]; then
+		say "guest: $(state) $SECONDS s"
 	fi
-	told_size=$size
+	last_size=$size
 }
 
 running()
@@ -186,11 +186,11 @@ watch_qemu()
 			break
 		fi
 		wait_qemu $((left < EVERY ? left : EVERY))
-		running && tell
+		running && print_state
 	done
 }
 
-# QEMU takes a TERM or an INT for a wish to end, and calls that a success.
+# how_it_ended STATUS: QEMU exits with 0 on TERM and INT.
 how_it_ended()
 {
 	if [ -n "${stopped-}" ]; then
@@ -201,12 +201,12 @@ how_it_ended()
 		printf 'killed by signal %s\n' $(($1 - 128))
 	else
 		printf 'exit %s\n' "$1"
-		# What the IOMMU stopped is in the kernel's log as well
+		# The kernel log has the faults of the IOMMU as well.
 		grep -vE 'vtd_|fault is not recorded' "$RESULTS/qemu.log" >&2
 	fi
 }
 
-# A function, so that bash has read all of it before the guest runs for long.
+# main: a function, so that bash does not read the script while the guest runs.
 main()
 {
 	local status
@@ -219,7 +219,7 @@ main()
 	start_qemu
 	watch_qemu
 	[ -z "${stopped-}" ] || stop_qemu
-	# How it died is ours to tell, not bash's.
+	# Without bash's message about a signal.
 	{ wait "$pid"; status=$?; } 2> /dev/null
 	how_it_ended "$status" > "$RESULTS/qemu"
 	[ "${stopped-}" != interrupted ] || exit "$INTERRUPTED"

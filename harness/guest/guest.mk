@@ -2,8 +2,8 @@
 #
 # The contents of the guest, for the verbs that boot one.
 
-# Programs of ours that run in the guest. They are compiled where they lie in
-# the laid tree, so that their includes find the base's own headers.
+# Our programs in the guest. They are compiled in the laid tree, so that they
+# include the base's headers.
 PROGRAMS := $(patsubst $(TOP)/tools/testing/selftests/vm/%.c,%, \
 	$(wildcard $(TOP)/tools/testing/selftests/vm/*.c))
 PROGRAM_DIR := $(BASE)/tree/tools/testing/selftests/mm
@@ -14,25 +14,25 @@ GUEST_CFLAGS := -O2 -g -Wall -Werror -static -pthread -D_GNU_SOURCE=
 BUSYBOX ?= /bin/busybox
 IMAGE := $(KBUILD)/arch/x86/boot/bzImage
 
-# What a guest loads by itself: the dummy device and the sample driver.
+# Modules that the guest loads at boot: the dummy device and the sample driver.
 MODULES := $(KBUILD)/lib/test_hmm.ko $(KBUILD)/samples/hmm/edu_mirror.ko
 
 $(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
 	@mkdir -p $(@D)
 	@$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@
 
-# The base's own tests of its dummy device, as they come: they must pass on
-# ours, whose UAPI they take from the pristine source as well.
+# The unmodified tests of the base's dummy device. They must pass on ours, and
+# include the UAPI of the pristine source.
 STOCK_TESTS := stock-hmm-tests
 
-# Factor on the time limits of these tests; see patience.h.
+# Factor for the time limits of these tests, see patience.h.
 STOCK_PATIENCE := $(if $(filter plain,$(FLAVOUR)),5,15)
 STOCK_LIMITS := -include $(HARNESS)/guest/patience.h \
 	-DHMM_PATIENCE=$(STOCK_PATIENCE)
 
 STOCK_DIR := $(BASE)/pristine/tools/testing/selftests/mm
 
-# With the helpers that their Makefile links to each test.
+# Link the helpers that the tests' Makefile links to each test.
 $(GUEST)/bin/stock-hmm-tests: $(BASE)/version $(HARNESS)/guest/patience.h
 	@mkdir -p $(@D)
 	@cd $(STOCK_DIR) && $(GUEST_CC) -O2 -g -w -static -pthread \
@@ -41,8 +41,8 @@ $(GUEST)/bin/stock-hmm-tests: $(BASE)/version $(HARNESS)/guest/patience.h
 		-I$(BASE)/pristine/tools/include/uapi hmm-tests.c \
 		$$(sed -n 's/^$$(TEST_GEN_FILES): *//p' Makefile) -o $@
 
-# Drivers as they were written to v5.4. A test loads them, so they lie in a
-# folder of their own.
+# Drivers written to the API of v5.4. They have their own directory, as a test
+# loads them.
 COMPAT := $(TOP)/tools/testing/selftests/vm/compat
 COMPAT_DRIVERS := $(patsubst $(COMPAT)/%.c,$(GUEST)/compat/%.ko, \
 	$(wildcard $(COMPAT)/*.c))
@@ -58,8 +58,7 @@ $(GUEST)/init: $(HARNESS)/guest/init.c
 
 -include $(wildcard $(GUEST)/bin/*.d)
 
-# The names of the modules are fixed; that they are there is not: a base without
-# the series has none.
+# A base without the series has no modules.
 $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
 		$(COMPAT_DRIVERS) $(HARNESS)/guest/setup \

@@ -3,8 +3,8 @@
 #
 #	initramfs.sh OUT [DEST=SOURCE...]
 #
-# Packs files into an archive for the guest, needing neither root nor a disk
-# image. DEST is a path in the guest; DEST/=SOURCE keeps the file's own name.
+# Packs files into an archive for the guest, without root and without a disk
+# image. DEST is a path in the guest; DEST/=SOURCE keeps the file's name.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -13,7 +13,8 @@ set -euo pipefail
 out=$1
 shift
 
-# The folders above a path, each once; gen_init_cpio makes none by itself.
+# folders PATH: print the directories above PATH that were not printed before, as
+# gen_init_cpio makes none itself.
 declare -A made
 folders()
 {

@@ -3,10 +3,10 @@
 #
 #	suites.sh
 #
-# Prints what `make test` runs, in the form of the guest's job list, and
-# "append OPTION" for the kernel's boot line. With ONLY=NAME just what NAME
-# names: a suite, or a test (for kselftests also a fixture, or
-# fixture.variant.test). A name that matches nothing is an error.
+# Prints the steps of `make test` for the guest's job list, and "append OPTION"
+# for the kernel's boot line. With ONLY=NAME, prints only the suite or the test
+# NAME (for kselftests also a fixture or fixture.variant.test), or fails if there
+# is none.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -18,7 +18,7 @@ shopt -s nullglob
 readonly KUNIT_FILES=("$TOP"/mm/tests/*kunit*.c)
 shopt -u nullglob
 
-# "SUITE TEST" for each KUnit test in our sources.
+# kunit_tests: print "SUITE TEST" for each KUnit test in our sources.
 kunit_tests()
 {
 	awk '
@@ -56,14 +56,14 @@ kunit_tests()
 		}' /dev/null "${KUNIT_FILES[@]}"
 }
 
-# kunit_lines TESTS: the suites in these lines, and the filter that runs them.
+# kunit_lines TESTS FILTER: print the suites in TESTS, and the boot options.
 kunit_lines()
 {
 	awk '!seen[$1]++ { print "kunit", $1 }' <<< "$1"
 	printf 'append kunit.enable=1\nappend kunit.filter_glob=%s\n' "$2"
 }
 
-# with_word N LINES: those whose N-th word is ONLY.
+# with_word N LINES: print the lines whose N-th word is ONLY.
 with_word()
 {
 	awk -v n="$1" '
@@ -90,12 +90,12 @@ kunit()
 	fi
 }
 
-# has_test PROGRAM: is every part of ONLY a name that the program lists?
+# has_test PROGRAM: true if the program lists every part of ONLY.
 has_test()
 {
 	local names part
 
-	# It lists on stderr, and calls that a skip.
+	# The list goes to stderr, and the status is that of a skip.
 	names=$("$GUEST/bin/$1" -l 2>&1) || [ $? -eq 4 ] ||
 		die "$1 -l failed, so ONLY cannot be looked up"
 	for part in ${only//./ }; do
@@ -103,7 +103,7 @@ has_test()
 	done
 }
 
-# listed KIND NAME COMMAND: one line of the list of suites.
+# listed KIND NAME COMMAND: print a step if ONLY matches it.
 listed()
 {
 	local kind=$1 name=$2 command=$3

@@ -3,11 +3,11 @@
 #
 #	apply-series.sh BASE OVERLAY		(with TOP and SERIES set)
 #
-# Makes BASE/tree: the source in BASE/pristine with the series laid on it. What
-# differs from pristine is put together in BASE/stage first, so that a hunk that
-# does not apply leaves the tree as it was; then only files that are not yet as
-# they should be are replaced, so that kbuild builds only what changed.
-# OVERLAY names our files, which are laid as links, and the series' hunks.
+# Makes BASE/tree: the source in BASE/pristine with the series laid on it. stage.sh
+# first puts the files that differ from pristine into BASE/stage, so that a hunk
+# that does not apply leaves the tree unchanged. Then only files whose content
+# changes are replaced, so that kbuild rebuilds little. OVERLAY lists our files,
+# which are laid as links, and the hunks of the series.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -20,17 +20,17 @@ pristine=$base/pristine
 tree=$base/tree
 stage=$base/stage
 
-# A base whose own version of what we replace has moved on wants to be looked
-# at: what was put right there may be wrong in ours.
+# check_stock: a stock file that the series replaces must be the version that the
+# series was written for, as ours may lack a fix of a newer one.
 check_stock()
 {
 	local bad
 
 	bad=$(cd "$pristine" && LC_ALL=C sha256sum -c --quiet -- \
 		"$SERIES/stock.sha256" 2>/dev/null) ||
-		die "the base's version of these files is not the one that the" \
-		    "series was written for:" "${bad:-(all are missing)}" \
-		    "compare, bring over what is new, then correct" \
+		die "the series replaces these files, which have changed in the" \
+		    "base:" "${bad:-(all are missing)}" \
+		    "compare them, take over the changes, then correct" \
 		    "${SERIES#"$TOP"/}/stock.sha256"
 }
 
@@ -43,7 +43,7 @@ same()
 	fi
 }
 
-# put FILE PATH: PATH of the tree becomes FILE, with a time of now.
+# put FILE PATH: replace PATH of the tree, with the current time, if FILE differs.
 put()
 {
 	same "$1" "$tree/$2" && return
@@ -52,8 +52,8 @@ put()
 	mv -T -- "$tree/$2.new" "$tree/$2"
 }
 
-# The copy shares its files with pristine, as put() never writes into one. Of
-# somebody's own tree it is a real copy.
+# copy_pristine: hard links are enough, as put() never writes to an existing file.
+# A KSRC tree is copied, as its owner may write to it.
 copy_pristine()
 {
 	local how=--link
@@ -74,14 +74,15 @@ copy_pristine()
 	mv -- "$tree.new" "$tree"
 }
 
-# Brings the stage to the tree, and back to pristine what is ours no longer.
+# apply_stage: copy the stage to the tree, and reset to pristine the files that the
+# series no longer changes.
 apply_stage()
 {
 	local path
 
 	(cd "$stage" && find . ! -type d -printf '%P\n') > "$base/staged"
 	sort -u "$base/from" "$base/staged" > "$base/touched.new"
-	# Should this stop half way, both the old and the new are known.
+	# If this is interrupted, the next run needs the old and the new list.
 	sort -u "$base/touched" "$base/touched.new" > "$base/touched.all"
 	mv -- "$base/touched.all" "$base/touched"
 

@@ -3,25 +3,23 @@
 #
 #	interval-users.sh BASE		(with TOP, HARNESS and SERIES set)
 #
-# Compiles, with warnings as errors, what the move of the interval API touches
-# in the base, and what includes a header that it touches: every in-tree user.
-# Only these objects, in a build directory of their own, with a configuration
-# that has all the drivers.
+# Compiles every in-tree user of the interval API, with warnings as errors: the
+# files that move-interval.sh changes, and the files that include a header that
+# it changes. No other object is built. The configuration has all these drivers.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-# Reads through umem_odp what that has faulted, also where it names nothing of
-# the interval API itself.
+# Uses the interval API only through umem_odp.
 readonly ALSO='drivers/infiniband/hw/mlx5/odp.c'
-# Who has to be among them on every base.
+# Drivers that must be found on every base.
 readonly EXPECTED='amdgpu amdkfd nouveau core mlx5'
 
 base=$1
 tree=$base/tree
 out=$base/interval-users
 
-# moved: the files of the base that are touched, under their new names.
+# moved: print the changed files of the base, under their new names.
 moved()
 {
 	sed -e 's#^mm/hmm\.c$#mm/hmm-interval.c#' \
@@ -29,8 +27,8 @@ moved()
 		"$base/move.list"
 }
 
-# includers: who includes a header of a driver or a subsystem that is touched.
-# One of linux/ has users that name what is in it, which are touched themselves.
+# includers: print the files that include a changed header of a driver. Users of a
+# changed header in include/linux have the old names, so they are changed too.
 includers()
 {
 	local names
@@ -41,7 +39,7 @@ includers()
 		"^#include [\"<]([a-z_./]*/)?($names)[\">]" drivers)
 }
 
-# sources: what to compile.
+# sources: print the files to compile.
 sources()
 {
 	{
@@ -55,7 +53,7 @@ sources > "$out/sources.new"
 mv -- "$out/sources.new" "$out/sources"
 for name in $EXPECTED; do
 	grep -q "/$name/" "$out/sources" ||
-		die "no file of $name is touched; does the move still find it?"
+		die "move-interval.sh changes no file of $name"
 done
 "$HARNESS/build/objects.sh" "compiling the interval API's users" \
 	"$tree" "$out/kernel" "$out/sources" "$out/objects.log" KCFLAGS=-Werror

@@ -2,20 +2,20 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Moves upstream's interval API aside, so that its header, walker and symbols
-# do not share a name with the mirror API's:
+# share no name with the mirror API:
 #
-#	move-interval.sh list TREE	the files that it would change
-#	move-interval.sh move TREE	change them, then check; TREE may hold
-#					nothing but these files
-#	move-interval.sh check TREE	look for an old name left behind
+#	move-interval.sh list TREE	print the files that it would change
+#	move-interval.sh move TREE	change them, then check; TREE may have
+#					only these files
+#	move-interval.sh check TREE	fail if an old name is left
 #
-# Who uses the API is found by looking, not known by a list: a base with other
-# drivers needs no other script.
+# The script searches for users of the API, so it works for a base with other
+# drivers.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-# An old name and its new one; names are whole words.
+# OLD<tab>NEW; each name is a whole word.
 readonly RENAMES='
 struct[[:space:]]+hmm_range	struct hmm_interval_range
 enum[[:space:]]+hmm_pfn_flags	enum hmm_interval_pfn_flags
@@ -35,7 +35,7 @@ mm/hmm\.([co])	mm/hmm-interval.\1
 mm/hmm\.rst	mm/hmm-interval.rst
 '
 
-# A file and where it goes.
+# OLD<tab>NEW path.
 readonly MOVES='
 include/linux/hmm.h	include/linux/hmm-interval.h
 include/linux/hmm-dma.h	include/linux/hmm-interval-dma.h
@@ -44,7 +44,7 @@ Documentation/mm/hmm.rst	Documentation/mm/hmm-interval.rst
 Documentation/translations/zh_CN/mm/hmm.rst	Documentation/translations/zh_CN/mm/hmm-interval.rst
 '
 
-# These name a moved file without its path.
+# These refer to a moved file without its path.
 readonly NEIGHBOURS='
 mm/Makefile
 Documentation/mm/index.rst
@@ -63,12 +63,12 @@ sed_script()
 		<<< "$RENAMES"
 }
 
-# users: the files with an old name in them, from the current directory.
+# users: print the files below the current directory that have an old name.
 users()
 {
 	local status=0
 
-	# Links are the series' own files, laid over the base.
+	# grep -r skips links, which are files of the series.
 	grep -rlE --exclude-dir=.git -- "$(old_names)" . > "$found" || status=$?
 	[ "$status" -le 1 ] || die "cannot search $tree"
 	sed 's#^[.]/##' "$found" | LC_ALL=C sort
@@ -111,7 +111,7 @@ move()
 		[ -z "$from" ] || [ ! -e "$from" ] || mv -- "$from" "$to"
 	done <<< "$MOVES"
 	grep -q 'hmm-interval\.o' mm/Makefile ||
-		die "mm/Makefile of $tree does not build mm/hmm.c as we know it"
+		die "mm/Makefile of $tree has no known rule for mm/hmm.c"
 	check
 }
 
@@ -126,7 +126,7 @@ check()
 		left=1
 	done < "$old_users"
 	[ -z "${left-}" ] ||
-		die "these lines of $tree still have a name that was moved"
+		die "these lines of $tree still have an old name"
 }
 
 [ $# -eq 2 ] || die "usage: move-interval.sh list|move|check TREE"
@@ -137,5 +137,5 @@ trap 'rm -f "$found" "$old_users"' EXIT
 cd "$tree" || die "there is no tree $tree"
 case $1 in
 list|move|check) "$1" ;;
-*) die "move-interval.sh knows list, move and check, not '$1'" ;;
+*) die "move-interval.sh: '$1' is neither list, move nor check" ;;
 esac

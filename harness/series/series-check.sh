@@ -15,8 +15,8 @@ set -euo pipefail
 
 readonly TREE_MIB=1800
 
-# HMM_MIRROR has no prompt; until the patch that brings its first user nothing
-# but this turns it on.
+# HMM_MIRROR has no prompt, and the first option that selects it comes with a
+# later patch than the core.
 readonly FLAGS='-Werror -DCONFIG_HMM_MIRROR=1'
 
 [ $# -eq 1 ] || die "usage: series-check.sh BASE"
@@ -34,8 +34,8 @@ in_tree()
 	git -C "$tree" "$@"
 }
 
-# git writes a file anew, so the copy can share those of the base. Only what
-# patches touch is tracked; that needs no minute.
+# make_tree: hard links to pristine are enough, as git never writes to an existing
+# file. Track only the files that patches change: adding all takes a minute.
 make_tree()
 {
 	local how=--link path
@@ -57,13 +57,13 @@ make_tree()
 	in_tree commit -q -m "$(< "$base/version")"
 }
 
-# touched: the C files in the kernel that the patch touches and leaves.
+# touched PATHSPEC...: print the files that the patch changes and does not remove.
 touched()
 {
 	in_tree show --format= --name-only --diff-filter=d HEAD -- "$@"
 }
 
-# Options that do not exist yet are not asked for.
+# configure: KCONFIG_ALLCONFIG ignores options that do not exist yet.
 configure()
 {
 	local options=$base/interval-users/kernel/asked.config
@@ -73,7 +73,7 @@ configure()
 		-C "$tree" O="$kbuild" allnoconfig > "$kbuild/config.log" 2>&1
 }
 
-# build_kernel: the objects that the patch touches.
+# build_kernel: compile the kernel's files that the patch changes.
 build_kernel()
 {
 	touched '*.c' ':!tools' > "$out/sources"
@@ -86,9 +86,8 @@ build_kernel()
 	}
 }
 
-# build_programs: of the self tests, those that the patch touches. What they
-# are linked with is their Makefile's affair; `make test` runs ours, and builds
-# the drivers in compat.
+# build_programs: compile the selftests that the patch changes. `make test` links
+# them and builds the drivers in compat.
 build_programs()
 {
 	local file
@@ -107,7 +106,7 @@ counted()
 		"$(touched '*.c' | wc -l)"
 }
 
-# same_tree: differences from the tree that is tested; links in that are ours.
+# same_tree: compare with the tested tree, where our files are links.
 same_tree()
 {
 	diff -rq -x .git -x .laid -x __pycache__ "$base/tree" "$tree" \
@@ -133,9 +132,9 @@ for patch in "$base"/series/*.patch; do
 done
 status=0
 same_tree || status=$?
-result "$status" "applied together they are the tree that is tested"
+result "$status" "all patches together give the tested tree"
 status=0
 ! grep -i '^signed-off-by:' "$base"/series/*.patch || status=1
-result "$status" "nobody's Signed-off-by is written"
+result "$status" "no patch has a Signed-off-by"
 print_totals
 [ "$failed" -eq 0 ]

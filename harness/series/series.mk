@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The series as patches, and the in-tree users of what it moves aside:
+# The series as patches, and the in-tree users of the interval API:
 #
-#	make series		BASE/series: a cover letter and patches
-#	make series-check	they apply one by one, each builds, and together
-#				they are what is tested
-#	make interval-users	all users of the interval API build
+#	make series		writes a cover letter and patches to BASE/series
+#	make series-check	applies and builds them one by one, and compares
+#				the result with the tested tree
+#	make interval-users	compiles all users of the interval API
 
-# All drivers that use the interval API, on top of the guest's kernel.
+# The guest's options and those of all drivers that use the interval API.
 USERS := $(BASE)/interval-users/kernel/.config
 USERS_FRAGMENTS := $(TOP)/configs/base.config \
 	$(wildcard $(SERIES)/base.config) $(TOP)/configs/interval-users.config \
@@ -17,7 +17,7 @@ USERS_FRAGMENTS := $(TOP)/configs/base.config \
 mail: $(BASE)/tree/.laid
 	@$(HARNESS)/series/series.sh $(BASE) $(BASE)/overlay
 
-# The cover letter is no patch.
+# The cover letter does not count.
 series: mail
 	@echo "$$(ls $(BASE)/series/*.patch | grep -vc /0000-) passed," \
 		"0 failed, 0 skipped"

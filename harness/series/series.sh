@@ -3,10 +3,9 @@
 #
 #	series.sh BASE OVERLAY		(with TOP, HARNESS, SERIES, RESULTS set)
 #
-# Writes the series for this base as mail to BASE/series: a cover letter and a
-# patch for each line of series/order that `git am` takes. They are from whom
-# git knows as the one at work; nobody's Signed-off-by is written. The cover
-# letter has the figures of `make bench`.
+# Writes the series for this base as mail to BASE/series: a cover letter with the
+# results of `make bench`, and a patch for each line of series/order. The author
+# is git's user.name and user.email. No Signed-off-by is added.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -17,7 +16,7 @@ base=$1 overlay=$2
 out=$base/series
 repo=$base/series.git
 
-# Who sends. A checkout without an identity says so in place of a name.
+# set_author: use a placeholder if git has no identity.
 set_author()
 {
 	local name email
@@ -27,14 +26,14 @@ set_author()
 		:
 	else
 		name=HMM email=hmm
-		say "git has no user.name and user.email: the patches are from" \
-		    "'$name <$email>', which no list takes"
+		say "git has no user.name and user.email: the author of the" \
+		    "patches is '$name <$email>', which no list accepts"
 	fi
 	export GIT_AUTHOR_NAME=$name GIT_AUTHOR_EMAIL=$email
 	export GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email
 }
 
-# The same input gives the same patches.
+# set_date: equal input gives equal patches.
 set_date()
 {
 	local date
@@ -43,8 +42,8 @@ set_date()
 	export GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date
 }
 
-# figures: of what was counted, ours and what the interval API takes. A count
-# of this build comes before the one that is kept with the series.
+# figures: print the counts of mirrors and of the interval API, of this build's
+# `make bench` or else those kept with the series.
 figures()
 {
 	local tsv
@@ -68,7 +67,7 @@ figures()
 		file=rows "$HARNESS/bench/rows" file=counts "$tsv"
 }
 
-# The cover letter: subject, empty line, text.
+# cover: print the subject, an empty line and the text.
 cover()
 {
 	local line
@@ -90,14 +89,14 @@ in_repo()
 [ $# -eq 2 ] || die "usage: series.sh BASE OVERLAY"
 set_date
 set_author
-# No configuration of somebody's changes what is written.
+# Ignore the user's git configuration.
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 rm -rf -- "$out" "$out.new"
 "$HARNESS/series/stage.sh" commit "$base" "$overlay" "$repo"
 
 count=$(($(in_repo rev-list --count HEAD) - 1))
 [ "$count" -le "$MOST" ] ||
-	die "the series has $count patches; a reader takes $MOST at most"
+	die "the series has $count patches; the limit is $MOST"
 in_repo config branch.series.description "$(cover)"
 in_repo checkout -q -b series
 in_repo format-patch -q -M --zero-commit --no-signature --cover-letter \

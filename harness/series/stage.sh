@@ -3,10 +3,10 @@
 #
 #	stage.sh link|commit BASE OVERLAY DIR	(with TOP and SERIES set)
 #
-# Puts together in DIR what the series makes different from BASE/pristine,
-# patch by patch as series/order says. OVERLAY names our files and the hunks.
-# With "link" our files are links, so that an edit needs no new DIR; with
-# "commit" they are copies, DIR is a git repository and each patch a commit.
+# Makes DIR with all files in which the series differs from BASE/pristine, patch
+# by patch in the order of series/order. OVERLAY lists our files and the hunks.
+# With "link" our files are links, so that an edit needs no new DIR. With
+# "commit" they are copies, DIR is a git repository and each patch is a commit.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -19,8 +19,8 @@ order=$TOP/series/order
 messages=$TOP/series/messages
 log=$base/stage.log
 
-# path_in_tree FILE: where one of our files goes. Kernels since 6.3 say mm
-# where the repository says vm.
+# path_in_tree FILE: print the path of one of our files in the tree. Directories
+# named vm here are named mm in kernels since 6.3.
 path_in_tree()
 {
 	local path=$1
@@ -34,20 +34,20 @@ path_in_tree()
 	printf '%s\n' "$path"
 }
 
-# Only what is known may be replaced.
+# check_known PATH: fail if it would replace a stock file that is not listed.
 check_known()
 {
 	local path=$1
 
 	[ ! -e "$pristine/$path" ] ||
 	grep -q "  $path\$" "$SERIES/stock.sha256" ||
-		die "$path would replace a file of the base; if it is to," \
+		die "$path would replace a file of the base; if that is intended," \
 		    "add to ${SERIES#"$TOP"/}/stock.sha256:" \
 		    "$(cd "$pristine" && sha256sum "$path")"
 }
 
-# move_list: the files that move-interval.sh changes; it reads all of the
-# source to find them, so they are kept.
+# move_list: print the files that move-interval.sh changes. Finding them means
+# reading the whole source, so the list is cached.
 move_list()
 {
 	local kept=$base/move.list
@@ -70,7 +70,7 @@ ours()
 	grep -v '\.patch$' "$overlay"
 }
 
-# hunk_files: the files that the hunks are for.
+# hunk_files: print the files that the hunks change.
 hunk_files()
 {
 	local hunk
@@ -80,7 +80,7 @@ hunk_files()
 	done
 }
 
-# our_paths: where ours go; some of the base's own stand there.
+# our_paths: print the paths of our files in the tree; some replace stock files.
 our_paths()
 {
 	local file
@@ -90,7 +90,7 @@ our_paths()
 	done
 }
 
-# The stock files that will change.
+# start: copy the stock files that will change.
 start()
 {
 	local path
@@ -107,7 +107,7 @@ start()
 	: > "$base/put"
 }
 
-# Puts our entry behind the one that comes before it in the alphabet.
+# add_maintainers FILE: insert our entry in alphabetical order.
 add_maintainers()
 {
 	awk -v ours="$TOP/MAINTAINERS" '
@@ -140,7 +140,7 @@ add_maintainers()
 	mv -- "$1.new" "$1"
 }
 
-# put FILE: one of ours, whole. What a hunk changes cannot be a link.
+# put FILE: add one of our files, as a copy if a hunk changes it.
 put()
 {
 	local file=$1 path
@@ -157,8 +157,8 @@ put()
 	printf '%s\n' "$file" >> "$base/put"
 }
 
-# put_options SYMBOL: Kconfig up to now and this entry. Where the patches are
-# not told apart, all of it.
+# put_options SYMBOL: add this entry to the Kconfig of the patches before. With
+# "link" there is only one state, the whole Kconfig.
 put_options()
 {
 	local path
@@ -167,16 +167,16 @@ put_options()
 	symbols+=" $1"
 	put Kconfig
 	[ "$mode" = commit ] || return 0
-	# A menu entry goes on to the next; what comes before all is the head.
+	# An entry ends where the next begins; the head is before the first.
 	awk -v symbols="$symbols" '
 		BEGIN { n = split(symbols, s); keep = 1; while (n) want[s[n--]] }
 		/^config / { keep = $2 in want }
 		keep' "$TOP/Kconfig" | sed -e '$!b' -e '/^$/d' > "$dir/$path"
 	grep -q "^config $1\$" "$dir/$path" ||
-		die "series/order names Kconfig:$1, which Kconfig does not have"
+		die "series/order has Kconfig:$1, but Kconfig has no such entry"
 }
 
-# put_matching PATTERN: all files of ours that it names.
+# put_matching PATTERN: add all files of ours that match and no patch has yet.
 put_matching()
 {
 	local file found=
@@ -189,7 +189,7 @@ put_matching()
 		fi
 	done < "$base/ours"
 	[ -n "$found" ] || [ "$mode" = link ] ||
-		die "series/order: no file of ours is named by $1"
+		die "series/order: no file of ours matches $1"
 }
 
 apply_hunk()
@@ -212,8 +212,8 @@ commit()
 		die "series/order: patch ${1##*/} changes nothing"
 }
 
-# message NAME: what the patch's message is made of; a base's hunk may say
-# before its first file what is different there.
+# message NAME: print the message of a patch, with the text before the first file
+# in the hunk of this base, which describes a difference of the base.
 message()
 {
 	cat "$messages/$1.txt"
@@ -222,8 +222,8 @@ message()
 			sed -e '$!b' -e '/^$/d'
 }
 
-# for_another_base NAME WHAT: true for a patch of nothing but a hunk that this
-# base needs not and another does.
+# for_another_base NAME ITEMS: true for a patch that is only a hunk, which another
+# base has and this one does not.
 for_another_base()
 {
 	[ -z "$2" ] && [ ! -f "$SERIES/$1.patch" ] &&
@@ -256,7 +256,7 @@ patches()
 	done < "$order"
 }
 
-# What no patch has: laid all the same, as work goes on; but it is no series.
+# rest: add the files that no patch has. With "commit" there must be none.
 rest()
 {
 	local left

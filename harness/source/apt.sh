@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced, after lib.sh, by what fetches packages without installing them: as
-# apt fetches them on this machine, but with lists and archives in $CACHE, so
-# that neither root nor a change to the machine is needed.
+# Sourced, after lib.sh, by scripts that fetch packages without installing them.
+# They use apt with this machine's configuration, but with lists and archives in
+# $CACHE. This needs no root and does not change the machine.
 
-# Suites by what they are for, as their code names change.
+# Suites by their role, as code names change.
 readonly NEWER_SUITES='testing unstable experimental stable-backports'
 
-# code_name LISTS SUITE: the suite's code name, once its lists are there.
+# code_name LISTS SUITE: print the suite's code name, once LISTS has its lists.
 code_name()
 {
 	find "$1" -name "*_$2_*Release" -exec sed -n 's/^Codename: //p' {} + |
 		sort -u
 }
 
-# newer_sources LISTS: the newer suites of the archive that this release is
-# from, at the address that the machine's own sources name. A mirror may be
-# weeks behind with stable-backports and not with the code name of the same
-# suite, so both are looked at.
+# newer_sources LISTS: print sources for the newer suites of this machine's
+# archive, at the address in its own sources. A mirror may be weeks behind for
+# "stable-backports" but not for the code name of that suite, so list both.
 newer_sources()
 {
 	local lists=$1 release address suite
@@ -36,8 +35,8 @@ newer_sources()
 	done
 }
 
-# private_apt own|newer PROGRAM...: one of apt's programs, with this machine's
-# sources or the newer suites.
+# private_apt own|newer PROGRAM...: run a program of apt with this machine's
+# sources or with the newer suites.
 private_apt()
 {
 	local suites=$1 program=$2 state=$CACHE/apt sources=() apt_lock
@@ -49,7 +48,7 @@ private_apt()
 			-o Dir::Etc::SourceParts=/dev/null)
 	fi
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-	# Checkouts share the cache; apt's own locks do not wait.
+	# Checkouts share the cache, and apt does not wait for its own locks.
 	exec {apt_lock}> "$state/lock"
 	flock "$apt_lock"
 	[ "$suites" != newer ] ||
@@ -63,8 +62,8 @@ private_apt()
 	exec {apt_lock}>&-
 }
 
-# update_lists own|newer: the lists, fetched again. Of the newer suites twice,
-# as only a list has a suite's code name.
+# update_lists own|newer: fetch the lists. Fetch those of the newer suites twice,
+# as the first lists have the code name that newer_sources() looks for.
 update_lists()
 {
 	private_apt "$1" apt-get update

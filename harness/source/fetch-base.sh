@@ -3,20 +3,19 @@
 #
 #	fetch-base.sh BASE		(with KERNEL, KSRC and CACHE set)
 #
-# Unpacks the source of Debian's linux-source-KERNEL in BASE/pristine and, when
-# all of it is there, writes its exact version to BASE/version. The package is
-# fetched with apt.sh. KERNEL=mainline is the newest linux-source-7.x that the
-# archive's newer suites offer: a release, or a candidate where there is none.
-# KSRC=DIR takes that tree as it stands.
+# Unpacks the source of Debian's linux-source-KERNEL in BASE/pristine, then
+# writes its exact version to BASE/version. KERNEL=mainline is the newest
+# linux-source-7.x in the archive's newer suites: a release, or a candidate if
+# there is no release. KSRC=DIR uses that tree unchanged.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 . "${0%/*}/apt.sh"
 
-# What mainline is of.
+# The packages that mainline may come from.
 readonly MAINLINE='linux-source-7[.][0-9]+'
 
-# The package, the source unpacked.
+# Sizes of the package and of the unpacked source.
 readonly PACKAGE_MIB=200 UNPACKED_MIB=1800
 
 base=$1
@@ -45,8 +44,8 @@ finish()
 	mv -- "$base/version.new" "$base/version"
 }
 
-# newest: of lines "VERSION ...", the one with the highest version. A candidate
-# (7.4~rc1-1) is below each release.
+# newest: print the line with the highest version of lines "VERSION ...". A
+# candidate (7.4~rc1-1) is lower than any release.
 newest()
 {
 	local line key best='' best_key=''
@@ -62,7 +61,7 @@ newest()
 	printf '%s\n' "$best"
 }
 
-# offered: "VERSION NAME" of each package that can be had.
+# offered: print "VERSION NAME" for each available package.
 offered()
 {
 	local names
@@ -74,7 +73,7 @@ offered()
 		awk '{ print $3, $1 }'
 }
 
-# What progress.sh runs: apt-get download writes to the current directory.
+# download DIR: run by progress.sh.
 download()
 {
 	local name version
@@ -86,14 +85,14 @@ download()
 	private_apt "$suites" apt-get download "$name=$version"
 }
 
-# whole DEB: is it what was once downloaded?
+# whole DEB: true if the file still has the checksum of the download.
 whole()
 {
 	[ -f "$1.sha256" ] && (cd "${1%/*}" && sha256sum --status -c "$1.sha256")
 }
 
-# cached: the newest package that is already here, in $deb. A candidate does not
-# count, as the archive may have a release by now.
+# cached: set $deb to the newest package in the cache. Ignore a candidate, as
+# the archive may have a release by now.
 cached()
 {
 	deb=$(find "$CACHE/base" -maxdepth 1 -regextype posix-extended \
@@ -126,7 +125,7 @@ fetch()
 	deb=$CACHE/base/$name
 }
 
-# What progress.sh runs: the source of the package DEB becomes DIR.
+# unpack DEB DIR: run by progress.sh, extracts the package's source to DIR.
 unpack()
 {
 	local deb=$1 dir=$2 name
@@ -149,7 +148,7 @@ get_package()
 	exec {lock}>&-
 }
 
-# A regular expression for the package's name.
+# A regular expression that matches the package's name.
 package=linux-source-${KERNEL//./[.]} suites=own
 [ "$KERNEL" != mainline ] || package=$MAINLINE suites=newer
 case $1 in

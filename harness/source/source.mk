@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# From nothing to a kernel tree with the series laid on it:
+# The kernel tree:
 #
-#	$(BASE)/version		stock source is in $(BASE)/pristine; its version
-#	$(BASE)/tree/.laid		the series is laid on it in $(BASE)/tree
+#	$(BASE)/version		version of the stock source in $(BASE)/pristine
+#	$(BASE)/tree/.laid		$(BASE)/tree is that source with the series
 
-# Each file under these stands at the same path in the kernel's tree.
+# Files under these directories have the same path in the kernel's tree.
 LAID_DIRS := include mm lib samples tools Documentation
 LAID := $(shell cd $(TOP) && find $(LAID_DIRS) -type f \
 	! -name '*~' ! -name '.*.sw?' ! -name '*.orig' ! -name '*.rej' \
@@ -20,22 +20,22 @@ base: $(BASE)/version
 tree: $(BASE)/tree/.laid
 	@echo $(BASE)/tree
 
-# Where ours stand in the tree. stage.sh knows the same names.
+# Paths of our files in the tree, as in path_in_tree() of stage.sh.
 in_tree = $(patsubst Kconfig,mm/Kconfig.hmm,$(patsubst \
 	Documentation/vm/%,Documentation/mm/%,$(patsubst \
 	tools/testing/selftests/vm/%,tools/testing/selftests/mm/%,$(1))))
 
-# Of ours, those that a hunk changes are copies in the tree, not links.
+# Our files that a hunk changes are copies in the tree, not links.
 HUNK_FILES := $(if $(HUNKS),$(shell sed -n 's#^+++ b/##p' $(HUNKS)))
 COPIES := $(foreach file,$(LAID),$(if $(filter $(call in_tree,$(file)), \
 	$(HUNK_FILES)),$(TOP)/$(file)))
 
-# Unpacked once. A newer release is taken after `make clean`, when the package is
-# gone from the cache.
+# The source is unpacked once. To use a newer release, remove the package from
+# the cache and run `make clean`.
 $(BASE)/version:
 	@$(HARNESS)/source/fetch-base.sh $(BASE)
 
-# What is laid, so that a file that comes or goes is noticed.
+# The list of files to lay; it changes when a file is added or removed.
 $(BASE)/overlay: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(LAID) $(HUNKS) | cmp -s - $@ || \
@@ -47,11 +47,11 @@ $(BASE)/tree/.laid: $(BASE)/version $(BASE)/overlay $(HUNKS) \
 		$(HARNESS)/series/stage.sh $(HARNESS)/series/move-interval.sh
 	@$(HARNESS)/series/apply-series.sh $(BASE) $(BASE)/overlay
 
-# For what is made of ours in the tree.
+# Targets may depend on our files in the tree.
 LAID_IN_TREE := $(addprefix $(BASE)/tree/,$(call in_tree,$(LAID)))
 $(LAID_IN_TREE): | $(BASE)/tree/.laid ;
 
-# A tree that somebody changed by hand is no longer the one that is tested.
+# A tree that was edited by hand must not be tested as ours.
 .PHONY: verify-tree
 verify-tree: $(BASE)/tree/.laid
 	@$(HARNESS)/source/verify-tree.sh check $(BASE)/tree $(BASE)/tree.list
