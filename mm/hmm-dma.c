@@ -8,8 +8,8 @@
  * that turns out to be a copy: see hmm_dma_possible(), hmm_dma_map_page().
  *
  * An entry is mapped if it has a pfn and a nonzero DMA address; its WRITE bit
- * is the direction. Unmapping needs only the two arrays: the range itself need not
- * be registered any more.
+ * is the direction. Unmapping needs only the two arrays: the range itself need
+ * not be registered any more.
  *
  * There are two ways to map. One page at a time, so that any part of a range
  * can be unmapped by itself; each page costs an allocation of an IOVA and a
@@ -988,7 +988,7 @@ err_clear_addrs:
  * @range: a registered range
  * @device: device to map for
  * @daddrs: array of one address a page, as for hmm_range_dma_map()
- * @batch: state for hmm_range_dma_unmap_batch(), until when the caller keeps it.
+ * @batch: state for hmm_range_dma_unmap_batch(); the caller keeps it until then.
  *	Needs no initialisation
  * @flags: HMM_FAULT_*
  *

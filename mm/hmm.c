@@ -792,8 +792,8 @@ enum hmm_range_state {
 
 /*
  * The caller keeps @hmm by RCU or a reference, and the driver keeps @range.
- * Everything else is stable only under ranges_lock: while the range is registered
- * with a mirror, the subscription lives and so does the mm.
+ * Everything else is stable only under ranges_lock: while the range is
+ * registered with a mirror, the subscription lives and so does the mm.
  */
 static bool hmm_range_lives(const struct hmm *hmm,
 			    const struct hmm_range *range)
