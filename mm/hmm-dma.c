@@ -988,7 +988,7 @@ err_clear_addrs:
  * @range: a registered range
  * @device: device to map for
  * @daddrs: array of one address a page, as for hmm_range_dma_map()
- * @batch: state for hmm_range_dma_unmap_batch(); the caller keeps it until then.
+ * @batch: state for hmm_range_dma_unmap_batch(), kept until then by the caller.
  *	Needs no initialisation
  * @flags: HMM_FAULT_*
  *
