@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /*
- * MIRROR operations use the mirror API, INTERVAL operations the base's API.
+ * MIRROR operations use the mirror API, INTERVAL operations the interval API.
  * "The page" is the first page of the given addresses.
  */
 enum hmm_bench_op {

@@ -11,7 +11,7 @@
  *    one. Not requested, it is tested with an entry set by hand;
  *  - memory served by userfaultfd: needs its file descriptor. The errors of
  *    such memory are tested in hmm_kunit_fault.c;
- *  - guard markers: 6.12 has none;
+ *  - guard markers: kernels before 6.13 have none;
  *  - huge pages of a PUD: QEMU's CPU supports them, but none are reserved.
  */
 #include <kunit/test.h>

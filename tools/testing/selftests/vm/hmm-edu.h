@@ -118,7 +118,7 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
 /*
  * Make the device repeat its last transfer, to an address that is no longer
  * mapped. Return true if the IOMMU has reported a fault at that address. Two
- * lines in the log announce the report, as an expected one, to the harness.
+ * lines in the log mark the report as an expected one.
  */
 static inline bool edu_replay_faults(int fd, uint64_t iova)
 {
