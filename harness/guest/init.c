@@ -574,7 +574,6 @@ static void prepare(void)
 
 	setenv("PATH", "/bin:/sbin", 1);
 	setenv("HOME", "/", 1);
-	setenv("HMM_MODULES", "/modules", 1);
 	mkdir("/files", 0755);
 	status = run_direct(". /etc/setup", false);
 	errno = 0;

@@ -37,7 +37,11 @@ static inline int hmm_module_visit(const char *path, const struct stat *st,
 
 static inline bool hmm_module_in(const char *dir)
 {
-	return dir && nftw(dir, hmm_module_visit, 16, FTW_PHYS) == 1;
+	char real[PATH_MAX];
+
+	/* Links below @dir are not followed: build/ is one, to the source */
+	return dir && realpath(dir, real) &&
+	       nftw(real, hmm_module_visit, 16, FTW_PHYS) == 1;
 }
 
 /* Find the file of a module. Returns its path, or NULL if there is none. */
