@@ -140,6 +140,30 @@ static int scan_zero(char *zero)
 	return knob_write(NUMA_BALANCING, 0) || hmm_page_node(zero + PAGE);
 }
 
+/*
+ * The end that is missing may be taken for that of the next change elsewhere, so
+ * the device reads a page of every mapping. A read may fail, but not wait.
+ */
+static int read_every_mapping(int fd, void *buf)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long start;
+	char line[512];
+	int err = 0;
+
+	while (maps && !err && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-", &start) != 1)
+			continue;
+		err = hmm_cmd(fd, HMM_DMIRROR_READ, (void *)start, buf, 1,
+			      NULL);
+		if (err == -EFAULT)
+			err = 0;
+	}
+	if (maps)
+		fclose(maps);
+	return maps ? err : -errno;
+}
+
 /* In the child: change memory at address 0, then have other memory read. */
 static int read_beside_zero(struct rig *r, int (*change)(char *zero))
 {
@@ -164,7 +188,7 @@ static int read_beside_zero(struct rig *r, int (*change)(char *zero))
 	if (hmm_cmd(fd, HMM_DMIRROR_READ, zero, r->buf, 2, NULL) ||
 	    r->buf[0] != 1)
 		return 5;
-	return 0;
+	return read_every_mapping(fd, r->buf) ? 6 : 0;
 }
 
 /* If the kernel omits the end of that change, the device waits forever. */
