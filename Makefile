@@ -5,38 +5,39 @@
 
 include harness/settings.mk
 
-# verb -- what it does. `make help` prints these lines.
+# The output of `make help`.
 define HELP
 Heterogeneous memory management for the kernel: mirrors.
 
-  make run                 boot a guest and show a device that uses a living
-                           process's memory
-  make test                all tests; ONLY=name runs one suite or test
-  make bench               count what it costs, beside the kernel's own API;
+  make run                 boot a guest and show a device that uses the memory
+                           of a running process
+  make test                run all tests; ONLY=name runs one suite or test
+  make bench               count instructions, and those of the interval API;
                            ONLY=name counts rows with that in their name
-  make guest CMD='...'     boot, run the command, end with its status;
-                           FILES='a b' are copied into its directory first
-  make shell               boot and give a prompt
+  make guest CMD='...'     boot, run the command, exit with its status;
+                           FILES='a b' are copied to its directory first
+  make shell               boot, with a shell on this terminal
   make modules M=DIR       build the driver in DIR against the guest's kernel
   make kernel              build the guest's kernel
-  make tree                the kernel source with the series laid on it
-  make check               all that reads the source and finds fault with it
-  make series              the series as mail, with a cover letter
-  make series-check        it applies and builds patch by patch
+  make tree                lay the series on the kernel's source
+  make check               checkpatch, sparse and other checks, and the tests
+                           of the harness; ONLY=name runs one check
+  make series              write the series as mail, with a cover letter
+  make series-check        apply and build the series patch by patch
   make interval-users      compile all in-tree users of the interval API
   make clean               remove build/ (downloads stay in the cache)
 
   DEBUG=1                  with KASAN, lockdep, kmemleak and more
   KCSAN=1                  with the data race detector
-  KERNEL=6.12              the base: Debian's linux-source-6.12
-  KERNEL=mainline          the newest linux-source-7.x of newer suites
-  KSRC=DIR                 a kernel tree of your own as the base
+  KERNEL=6.12              base: Debian's linux-source-6.12 (the default)
+  KERNEL=mainline          base: the newest linux-source-7.x of newer suites
+  KSRC=DIR                 base: another kernel tree
   ACCEL=kvm                QEMU's accelerator (tcg)
-  TIMEOUT=SECONDS          for how long a guest may run
-  JOBS=N                   how many jobs at once ($(JOBS))
+  TIMEOUT=SECONDS          time limit of a guest
+  JOBS=N                   number of parallel jobs ($(JOBS))
 
 Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
-4 not built, or a setting that cannot be. Downloads and ccache: $(CACHE)
+4 not built, or a wrong setting. Downloads and ccache: $(CACHE)
 endef
 
 VERBS := run test bench guest shell modules kernel tree base config check \
@@ -69,8 +70,9 @@ $(GOALS)::
 
 # make expands a recipe right before it runs it: the status is there by now.
 $(GOALS)::
-	@$(call leave,$(or $(shell cat $(STATUS) 2>/dev/null; rm -f $(STATUS)),4))
+	@$(call leave,$(or $(read_status),4))
 
+read_status = $(shell cat $(STATUS) 2>/dev/null; rm -f $(STATUS))
 leave = $(if $(filter-out 0,$(1)),$(call leave_failed,$(1)))
 # Without a compiler, before the packages are installed, make exits with its
 # own 2.

@@ -33,6 +33,7 @@ finish()
 	exit 0
 }
 
+# shellcheck disable=SC2317 # the trap calls this
 # stop_group ID: TERM to the process and its group, KILL after eight seconds.
 stop_group()
 {
@@ -46,6 +47,7 @@ stop_group()
 	kill -KILL "-$1" 2>/dev/null
 }
 
+# shellcheck disable=SC2317 # the trap calls this
 interrupted()
 {
 	trap '' INT TERM HUP

@@ -3,11 +3,11 @@
 #
 #	bench.sh
 #
-# Counts instructions in one boot and measures time in another, then says which
-# rows of bench/rows are within their bound. $RESULTS gets bench.tsv, plots, and
-# all that is known of each boot. Time is for people: only counts can fail, and
-# a row whose time a busy machine did not let us measure says so.
-# ONLY=NAME counts the rows with NAME in theirs, and no more.
+# Counts instructions in one boot and measures time in another, then compares
+# the counts with the bounds in bench/rows. $RESULTS gets bench.tsv, plots, and
+# the files of each boot. Only counts can fail; times are printed for people,
+# and a time that could not be measured on a busy machine is marked so.
+# ONLY=NAME only counts, and only the rows with NAME in their name.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -15,14 +15,15 @@ set -euo pipefail
 readonly ROWS=$HARNESS/bench/rows
 readonly TEST_FAILED=1
 
-# guest VERB: boot, with a folder of its own; what was printed, in $out.
+# guest VERB: boot with a folder for this boot; $out is the output of its
+# programs.
 guest()
 {
 	out=$RESULTS/$1/output.log
 	RESULTS=$RESULTS/$1 "$HARNESS/guest/guest.sh" "$1"
 }
 
-# only_rows: those that were asked for.
+# only_rows: print the rows that ONLY selects.
 only_rows()
 {
 	awk -F '\t' -v only="${ONLY-}" '!/^(#|$)/ && index($1, only)' "$ROWS"

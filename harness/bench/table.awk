@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Reads file=rows and file=waivers (see there) and file=counts (what hmm-bench
-# printed); prints the table and writes it to the file that tsv names. Fails if
-# a row is not within its bound, and not known to be above it, or was not
-# counted, or is not known at all.
+# Reads file=rows, file=waivers and file=counts, the output of hmm-bench. Prints
+# the table and writes it to the file named by the variable tsv. Fails if a row
+# is above its bound without a waiver, was not counted, or is not in file=rows.
 
 BEGIN { FS = "\t" }
 
@@ -25,7 +24,7 @@ file == "waivers" {
 $1 == "cycles" { calibrated = 1 }
 
 $1 == "count" && !($2 in text) {
-	printf "hmm: bench/rows does not know %s\n", $2 > "/dev/stderr"
+	printf "hmm: bench/rows has no row %s\n", $2 > "/dev/stderr"
 	failed = 1
 }
 
@@ -44,7 +43,8 @@ function counted(row, side)
 	return (row, side) in value
 }
 
-# The bound of a row as a number, -1 if there is none, -2 if it lacks a part.
+# The bound of a row as a number; -1 if there is none, -2 if a count in it is
+# missing.
 function bound_of(row,	part, b)
 {
 	b = bound[row]
@@ -73,7 +73,7 @@ function verdict(row, b)
 	if (!counted(row, "ours"))
 		return "NOT COUNTED"
 	if (b == -2)
-		return "no bound: something it is made of was not counted"
+		return "no bound: a count in it is missing"
 	if (max_calls[row] != "-" && calls[row, "ours"] > max_calls[row] + 0)
 		return "MISSED (" calls[row, "ours"] " calls)"
 	if (b == -1)
@@ -116,7 +116,7 @@ function print_row(row,	b, said)
 		failed = 1
 		nr_missed++
 	} else if (row in waiver) {
-		printf "hmm: bench/waivers has %s, which is ok\n", row \
+		printf "hmm: %s has a waiver, but is within its bound\n", row \
 			> "/dev/stderr"
 		failed = 1
 	}

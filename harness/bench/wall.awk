@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Reads file=rows (see there) and file=output (what hmm-bench wall printed);
-# prints time ratios and waits for people. Nothing here is passed or failed: what
-# a busy machine did not let it measure is named. Only if that is all, it fails.
+# Reads file=rows and file=output, the output of hmm-bench wall. Prints ratios
+# of times, and waits. No time passes or fails, and a time that could not be
+# measured on a busy machine is named. Fails only if no time was measured.
 
 BEGIN {
 	FS = "\t"

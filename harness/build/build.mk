@@ -3,8 +3,8 @@
 # The guest's kernel, in one directory for each flavour:
 #
 #	$(KBUILD)/.config	all options have the values of the fragments
-#	$(KBUILD)/.built	bzImage and modules are built; has the time when the
-#				build started, so that later edits are newer
+#	$(KBUILD)/.built	bzImage and modules are built; it has the time of
+#				the start, so that later edits are newer
 
 FRAGMENTS := $(TOP)/configs/base.config
 ifneq ($(FLAVOUR),plain)

@@ -59,6 +59,7 @@ while read -r option; do
 done < "$kbuild/asked.config"
 [ ${#lost[@]} -eq 0 ] || {
 	mv -- "$kbuild/.config" "$kbuild/refused.config"
-	die "these options did not get their value (see $kbuild/refused.config):" \
+	die "these options did not get their value," \
+	    "see $kbuild/refused.config:" \
 	    "${lost[@]}"
 }

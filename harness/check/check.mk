@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What reads the source and finds fault with it: each script in check/checks
-# is one check. ONLY=NAME runs one.
+# Checks of the source and of the harness: each script in check/checks is one.
+# ONLY=NAME runs one.
 
 CHECK := $(BASE)/check
 
 $(CHECK)/kernel/.config: $(TOP)/configs/base.config \
 		$(wildcard $(SERIES)/base.config) $(BASE)/tree/.laid \
 		$(HARNESS)/build/kconfig.sh $(TOP)/Kconfig
-	@$(HARNESS)/build/kconfig.sh $(BASE)/tree $(@D) $(TOP)/configs/base.config \
-		$(wildcard $(SERIES)/base.config)
+	@$(HARNESS)/build/kconfig.sh $(BASE)/tree $(@D) \
+		$(TOP)/configs/base.config $(wildcard $(SERIES)/base.config)
 
-# What the kernel generates before anything of it can be compiled.
+# Generate the files that compiling any object needs.
 $(CHECK)/kernel/.prepared: $(CHECK)/kernel/.config
 	+@$(PROGRESS) 'preparing a build' $(CHECK)/prepare.log $(MAKE) -L \
 		-C $(BASE)/tree O=$(@D) CC='ccache gcc' HOSTCC='ccache gcc' \
 		$(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) prepare scripts
 	@touch $@
 
-# Ours, by their path in the tree.
+# The paths of our files in the tree.
 $(CHECK)/ours: $(BASE)/tree/.laid $(BASE)/overlay
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call in_tree,$(LAID)) > $@

@@ -3,9 +3,9 @@
 #
 #	check.sh BASE			(with TOP, HARNESS and SERIES set)
 #
-# Runs each script in check/checks, or with ONLY=NAME that one, and adds up.
-# A check prints what is wrong, then a line "N passed, N failed, N skipped",
-# with what it looked at before that; one that says no totals has failed.
+# Runs each script in check/checks, or with ONLY=NAME that one, and adds up
+# their totals. A check prints the problems, a line with its subject, and the
+# totals. A check without totals has failed.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced by the checks. They run with BASE, TREE (the series laid), CHECK (a
-# directory for what they make, with a configured kernel in it), and the
+# Sourced by the checks. They run with BASE, TREE (the base with the series),
+# CHECK (a directory for their files, with a configured kernel in it) and the
 # settings of make.
 
-. "$HARNESS/lib.sh"
-. "$HARNESS/totals.sh"
+. "${BASH_SOURCE[0]%/*}/../lib.sh"
+. "${BASH_SOURCE[0]%/*}/../totals.sh"
 
-# ours PATTERN...: the files of the series whose path in the tree fits one.
+# ours PATTERN...: print the files of the series whose path in the tree matches.
 ours()
 {
 	local path pattern
@@ -23,26 +23,27 @@ ours()
 	done < "$CHECK/ours"
 }
 
-# own_files: the files of the repository that people write; not the output of
-# benchmarks, the logs of the verdict's tests, nor what a build left.
+# own_files: print the files of the repository that people write, without
+# results of benchmarks, logs of the verdict's tests and output of builds.
 own_files()
 {
 	find .ci configs harness series include mm lib samples tools \
 		Documentation Kconfig MAINTAINERS Makefile README.md -type f \
 		! -path '*/verdict/cases/*' ! -path '*/tests/driver/.*' \
-		! -name '*.tsv' ! -name '*.sha256' ! -name '*.o' ! -name '*.ko' \
-		! -name '*.mod*' ! -name '*~' ! -name '*.sw?' ! -name 'Module.*' |
+		! -name '*.tsv' ! -name '*.sha256' ! -name '*.o' \
+		! -name '*.ko' ! -name '*.mod*' ! -name 'Module.*' \
+		! -name '*~' ! -name '*.sw?' |
 		LC_ALL=C sort
 }
 
-# kernel_sources: our C files that are part of the kernel.
+# kernel_sources: print our C files that are part of the kernel.
 kernel_sources()
 {
 	ours '*.c' | grep -v '^tools/'
 }
 
-# compat_drivers LOG VARIABLE=VALUE...: compiles our drivers that are modules of
-# their own, in $CHECK/compat, and leaves a list of their C files there.
+# compat_drivers LOG VARIABLE=VALUE...: compile our external modules in
+# $CHECK/compat, and list their C files in $CHECK/compat.list.
 compat_drivers()
 {
 	local log=$1

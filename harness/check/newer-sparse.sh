@@ -3,9 +3,9 @@
 #
 #	newer-sparse.sh COMMAND		(with CACHE set)
 #
-# Makes COMMAND a sparse from the archive's newer suites, for a base that this
-# machine's own is too old for. It comes with the C library that it wants, and
-# nothing is installed.
+# Makes COMMAND a sparse from the archive's newer suites, for a base that needs
+# a newer sparse than this machine has. Unpacks it with the C library that it
+# needs; nothing is installed.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -14,7 +14,7 @@ set -euo pipefail
 readonly PACKAGES='sparse libc6'
 readonly LOADER=usr/lib64/ld-linux-x86-64.so.2
 
-# What progress.sh runs: the packages, unpacked in the directory.
+# download DIR: run by progress.sh, unpacks the packages in DIR.
 download()
 {
 	local deb

@@ -57,8 +57,8 @@ output_port()
 	fi
 }
 
-# dma_devices: three devices for the sample driver, one with its default DMA mask,
-# one with a wider mask, and one that bypasses the IOMMU.
+# dma_devices: three devices for the sample driver, one with its default DMA
+# mask, one with a wider mask, and one that bypasses the IOMMU.
 # shellcheck disable=SC2054 # the commas are intended
 dma_devices()
 {
@@ -121,8 +121,8 @@ start_qemu()
 	pid=$!
 }
 
-# state: print the current step and the number of its results. Before PID 1 starts
-# the first suite, these are KUnit's in the kernel log.
+# state: print the current step and the number of its results. Before PID 1
+# starts the first suite, these are KUnit's in the kernel log.
 state()
 {
 	awk '

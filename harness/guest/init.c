@@ -15,8 +15,8 @@
  *	live NAME COMMAND	the same, but its output goes only to ttyS2
  *	tty NAME COMMAND	the same, with ttyS2 as its terminal
  *
- * For each suite, the result channel gets "suite NAME KIND", the output with
- * "| " before each line, and "suite-end NAME exit|signal N". After all processes
+ * For each suite, the result channel gets "suite NAME KIND", the output with "|
+ * " before each line, and "suite-end NAME exit|signal N". After all processes
  * have ended and the modules are unloaded, it gets "lockdep", "kmemleak" and
  * "taint", and last "done". If PID 1 stops before, "done" is missing and no
  * result counts as passed.
@@ -331,8 +331,8 @@ static void capture_add(struct capture *cap, const char *buf, size_t len)
 
 /*
  * Read the output of a suite until its first process is dead and the pipe is
- * empty. A process that the suite leaves behind may hold the pipe open for ever,
- * so do not wait for the end of file.
+ * empty. A process that the suite leaves behind may hold the pipe open for
+ * ever, so do not wait for the end of file.
  */
 static void capture_output(int pipe_fd, int pid_fd)
 {
@@ -409,7 +409,7 @@ static void run_suite(const char *kind, const char *name, const char *command)
 	time_t begin = time(NULL);
 	int status;
 
-	/* A WARN_ONCE that fired in one suite must be able to fire in the next. */
+	/* A WARN_ONCE that fired in one suite may have to fire in the next. */
 	if (!write_file(DEBUGFS "/clear_warn_once", "1"))
 		die("clear_warn_once");
 	klog("hmm-init: suite %s", name);
@@ -579,7 +579,7 @@ static void prepare(void)
 	errno = 0;
 	if (status)
 		die("/etc/setup failed");
-	/* report_kmemleak() scans; a scan during a test would only cost time. */
+	/* report_kmemleak() scans; a scan during a test only costs time. */
 	write_file(KMEMLEAK, "scan=off");
 }
 

@@ -13,8 +13,8 @@ set -euo pipefail
 out=$1
 shift
 
-# folders PATH: print the directories above PATH that were not printed before, as
-# gen_init_cpio makes none itself.
+# folders PATH: print the directories above PATH that were not printed before,
+# as gen_init_cpio makes none itself.
 declare -A made
 folders()
 {

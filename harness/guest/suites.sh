@@ -5,8 +5,8 @@
 #
 # Prints the steps of `make test` for the guest's job list, and "append OPTION"
 # for the kernel's boot line. With ONLY=NAME, prints only the suite or the test
-# NAME (for kselftests also a fixture or fixture.variant.test), or fails if there
-# is none.
+# NAME (for kselftests also a fixture or fixture.variant.test), or fails if
+# there is none.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"

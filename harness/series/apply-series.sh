@@ -3,11 +3,11 @@
 #
 #	apply-series.sh BASE OVERLAY		(with TOP and SERIES set)
 #
-# Makes BASE/tree: the source in BASE/pristine with the series laid on it. stage.sh
-# first puts the files that differ from pristine into BASE/stage, so that a hunk
-# that does not apply leaves the tree unchanged. Then only files whose content
-# changes are replaced, so that kbuild rebuilds little. OVERLAY lists our files,
-# which are laid as links, and the hunks of the series.
+# Makes BASE/tree: the source in BASE/pristine with the series laid on it.
+# stage.sh first puts the files that differ from pristine into BASE/stage, so
+# that a hunk that does not apply leaves the tree unchanged. Then only files
+# whose content changes are replaced, so that kbuild rebuilds little. OVERLAY
+# lists our files, which are laid as links, and the hunks of the series.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -20,16 +20,16 @@ pristine=$base/pristine
 tree=$base/tree
 stage=$base/stage
 
-# check_stock: a stock file that the series replaces must be the version that the
-# series was written for, as ours may lack a fix of a newer one.
+# check_stock: a stock file that the series replaces must be the version that
+# the series was written for, as ours may lack a fix of a newer one.
 check_stock()
 {
 	local bad
 
 	bad=$(cd "$pristine" && LC_ALL=C sha256sum -c --quiet -- \
 		"$SERIES/stock.sha256" 2>/dev/null) ||
-		die "the series replaces these files, which have changed in the" \
-		    "base:" "${bad:-(all are missing)}" \
+		die "the series replaces these files, which the base has changed:" \
+		    "${bad:-(all are missing)}" \
 		    "compare them, take over the changes, then correct" \
 		    "${SERIES#"$TOP"/}/stock.sha256"
 }
@@ -43,7 +43,8 @@ same()
 	fi
 }
 
-# put FILE PATH: replace PATH of the tree, with the current time, if FILE differs.
+# put FILE PATH: replace PATH of the tree, with the current time, if FILE
+# differs.
 put()
 {
 	same "$1" "$tree/$2" && return
@@ -52,8 +53,8 @@ put()
 	mv -T -- "$tree/$2.new" "$tree/$2"
 }
 
-# copy_pristine: hard links are enough, as put() never writes to an existing file.
-# A KSRC tree is copied, as its owner may write to it.
+# copy_pristine: hard links are enough, as put() never writes to an existing
+# file. A KSRC tree is copied, as its owner may write to it.
 copy_pristine()
 {
 	local how=--link
@@ -74,8 +75,8 @@ copy_pristine()
 	mv -- "$tree.new" "$tree"
 }
 
-# apply_stage: copy the stage to the tree, and reset to pristine the files that the
-# series no longer changes.
+# apply_stage: copy the stage to the tree, and reset to pristine the files that
+# the series no longer changes.
 apply_stage()
 {
 	local path

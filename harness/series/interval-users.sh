@@ -27,8 +27,8 @@ moved()
 		"$base/move.list"
 }
 
-# includers: print the files that include a changed header of a driver. Users of a
-# changed header in include/linux have the old names, so they are changed too.
+# includers: print the files that include a changed header of a driver. Users of
+# a changed header in include/linux have the old names, so they are changed too.
 includers()
 {
 	local names

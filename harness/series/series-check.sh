@@ -34,8 +34,9 @@ in_tree()
 	git -C "$tree" "$@"
 }
 
-# make_tree: hard links to pristine are enough, as git never writes to an existing
-# file. Track only the files that patches change: adding all takes a minute.
+# make_tree: hard links to pristine are enough, as git never writes to an
+# existing file. Track only the files that patches change: adding all takes a
+# minute.
 make_tree()
 {
 	local how=--link path
@@ -57,7 +58,8 @@ make_tree()
 	in_tree commit -q -m "$(< "$base/version")"
 }
 
-# touched PATHSPEC...: print the files that the patch changes and does not remove.
+# touched PATHSPEC...: print the files that the patch changes and does not
+# remove.
 touched()
 {
 	in_tree show --format= --name-only --diff-filter=d HEAD -- "$@"
@@ -86,8 +88,8 @@ build_kernel()
 	}
 }
 
-# build_programs: compile the selftests that the patch changes. `make test` links
-# them and builds the drivers in compat.
+# build_programs: compile the selftests that the patch changes. `make test`
+# links them and builds the drivers in compat.
 build_programs()
 {
 	local file

@@ -3,9 +3,9 @@
 #
 #	series.sh BASE OVERLAY		(with TOP, HARNESS, SERIES, RESULTS set)
 #
-# Writes the series for this base as mail to BASE/series: a cover letter with the
-# results of `make bench`, and a patch for each line of series/order. The author
-# is git's user.name and user.email. No Signed-off-by is added.
+# Writes the series for this base as mail to BASE/series: a cover letter with
+# the results of `make bench`, and a patch for each line of series/order. The
+# author is git's user.name and user.email. No Signed-off-by is added.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"

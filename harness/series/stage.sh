@@ -41,7 +41,7 @@ check_known()
 
 	[ ! -e "$pristine/$path" ] ||
 	grep -q "  $path\$" "$SERIES/stock.sha256" ||
-		die "$path would replace a file of the base; if that is intended," \
+		die "$path would replace a file of the base; to allow that," \
 		    "add to ${SERIES#"$TOP"/}/stock.sha256:" \
 		    "$(cd "$pristine" && sha256sum "$path")"
 }
@@ -212,8 +212,8 @@ commit()
 		die "series/order: patch ${1##*/} changes nothing"
 }
 
-# message NAME: print the message of a patch, with the text before the first file
-# in the hunk of this base, which describes a difference of the base.
+# message NAME: print the message of a patch, with the text before the first
+# file in the hunk of this base, which describes a difference of the base.
 message()
 {
 	cat "$messages/$1.txt"
@@ -222,8 +222,8 @@ message()
 			sed -e '$!b' -e '/^$/d'
 }
 
-# for_another_base NAME ITEMS: true for a patch that is only a hunk, which another
-# base has and this one does not.
+# for_another_base NAME ITEMS: true for a patch that is only a hunk, which
+# another base has and this one does not.
 for_another_base()
 {
 	[ -z "$2" ] && [ ! -f "$SERIES/$1.patch" ] &&

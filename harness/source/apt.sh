@@ -62,8 +62,8 @@ private_apt()
 	exec {apt_lock}>&-
 }
 
-# update_lists own|newer: fetch the lists. Fetch those of the newer suites twice,
-# as the first lists have the code name that newer_sources() looks for.
+# update_lists own|newer: fetch the lists. Fetch those of the newer suites
+# twice, as the first lists have the code name that newer_sources() looks for.
 update_lists()
 {
 	private_apt "$1" apt-get update

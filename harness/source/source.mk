@@ -2,8 +2,8 @@
 #
 # The kernel tree:
 #
-#	$(BASE)/version		version of the stock source in $(BASE)/pristine
-#	$(BASE)/tree/.laid		$(BASE)/tree is that source with the series
+#	$(BASE)/version		version of the stock source in pristine/
+#	$(BASE)/tree/.laid		tree/ is that source with the series
 
 # Files under these directories have the same path in the kernel's tree.
 LAID_DIRS := include mm lib samples tools Documentation

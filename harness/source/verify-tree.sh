@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	verify-tree.sh record TREE LIST	write sizes and times of all files to LIST
-#	verify-tree.sh check TREE LIST	fail if a file no longer fits LIST
+#	verify-tree.sh record TREE LIST	write all sizes and times to LIST
+#	verify-tree.sh check TREE LIST	fail if a file differs from LIST
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"

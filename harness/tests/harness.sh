@@ -3,10 +3,10 @@
 #
 #	harness.sh [TEST]...
 #
-# Tests of what the harness does outside a guest: each function test_NAME below
-# is one. It runs in a folder of its own, with programs of this machine (apt-get,
-# rm, ...) replaced by those that it puts into bin there, and passes if it gets
-# to its end. Output is TAP. BASE is a base whose source is unpacked, for one test.
+# Tests of the harness that need no guest: each function test_NAME below is one.
+# It runs in an empty folder, may replace programs of this machine (apt-get, rm,
+# ...) by scripts in bin there, and passes if it reaches its end. Output is TAP.
+# One test needs BASE, a base whose source is unpacked.
 
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,7 +25,7 @@ fails()
 	fi
 }
 
-# program NAME: what stands on stdin is run in place of that program.
+# program NAME: replace that program by the script on stdin.
 program()
 {
 	mkdir -p bin
@@ -33,13 +33,14 @@ program()
 	chmod +x "bin/$1"
 }
 
-# alone COMMAND...: in an environment without settings, with bin before all.
+# alone COMMAND...: run it without settings in the environment, and with bin
+# first in PATH.
 alone()
 {
 	env -i PATH="$PWD/bin:$PATH" HOME="$PWD" work="$PWD" "$@"
 }
 
-# checkout: a checkout in "tree" that stops where it would install packages.
+# checkout: make a checkout in "tree" that stops before it installs packages.
 checkout()
 {
 	mkdir tree
@@ -47,14 +48,16 @@ checkout()
 	printf '#!/bin/sh\necho went on\nexit 4\n' > tree/harness/packages.sh
 }
 
-# make_in_tree ARGUMENT...: its output in "out", its status in $status.
+# make_in_tree ARGUMENT...: run make; its output is in "out", its status in
+# $status.
 make_in_tree()
 {
 	status=0
 	(cd tree && alone make "$@") > out 2>&1 || status=$?
 }
 
-# refused TEXT ARGUMENT...: one line that begins with the text, and status 4.
+# refused TEXT ARGUMENT...: make prints one line that begins with TEXT, and
+# exits with 4.
 refused()
 {
 	local text=$1
@@ -137,7 +140,7 @@ test_only_refused()
 	refused 'ONLY=a b: ' test 'ONLY=a b'
 }
 
-# The names of tests are known when their programs are there.
+# ONLY must name a test of a program.
 test_only_names_no_test()
 {
 	local status=0
@@ -158,7 +161,7 @@ test_only_names_no_test()
 		"$harness/guest/suites.sh" > out 2>&1
 }
 
-# An interrupted clean leaves a directory whole, or out of the way.
+# An interrupted clean leaves a directory complete, or renames it.
 test_clean_interrupted()
 {
 	mkdir -p build/6.12/tree build/6.12/pristine
@@ -175,7 +178,7 @@ test_clean_interrupted()
 	[ "$(find build -mindepth 1)" = build/lock ]
 }
 
-# An archive with the packages that stand in "archive" (NAME VERSION SUITE).
+# archive: make an archive with the packages on stdin (NAME VERSION SUITE).
 archive()
 {
 	program apt-get <<-'END'
@@ -245,7 +248,7 @@ test_mainline_candidate_last()
 	[ "$(< downloaded)" = linux-source-7.4=7.4~rc10-1~exp1 ]
 }
 
-# keep VERSION: that package of 7.3 is in the cache.
+# keep VERSION: put that package of 7.3 into the cache.
 keep()
 {
 	local name=linux-source-7.3_$1_all.deb
@@ -270,7 +273,7 @@ test_mainline_cached()
 	grep -q '/linux-source-7.3_7.3.10-1_all.deb$' unpacked
 }
 
-# Another's apt-get holds dpkg's lock, then that of the lists.
+# Another apt-get holds the lock of dpkg, then that of the lists.
 test_packages_wait()
 {
 	program sleep < <(echo 'exit 0')
@@ -292,7 +295,7 @@ test_packages_wait()
 	[ "$(grep -cx update calls)" -eq 3 ]
 }
 
-# Any other failure is not waited for.
+# No other failure is tried again.
 test_packages_fail()
 {
 	program sleep < <(echo 'exit 0')
@@ -305,7 +308,7 @@ test_packages_fail()
 	[ "$(grep -cx update calls)" -eq 1 ]
 }
 
-# wall LINE...: what is said of these lines of hmm-bench's.
+# wall LINE...: run wall.awk on these lines of hmm-bench.
 wall()
 {
 	printf '%b\n' "$@" > output
@@ -327,7 +330,7 @@ test_bench_not_measured()
 	fails grep -q 'not measured' out
 }
 
-# The guest's part: a row that was not measured is no failure, a crash is.
+# In the guest, a crash fails, and a row that was not measured does not.
 test_bench_wall_status()
 {
 	local command script
@@ -351,7 +354,7 @@ test_bench_wall_status()
 	fails alone BENCH_STATUS=139 sh -c "$command"
 }
 
-# The time limits of the base's own tests are multiplied.
+# The time limits of the base's tests are multiplied.
 test_stock_patience()
 {
 	local selftests=$BASE/pristine/tools/testing/selftests
@@ -373,15 +376,16 @@ test_stock_patience()
 		TEST_HARNESS_MAIN
 	END
 	gcc -w -static -D_GNU_SOURCE= -include "$harness/guest/patience.h" \
-		-DHMM_PATIENCE=7 -I"$selftests" -I"$BASE/pristine/tools/include/uapi" limit.c -o limit
+		-DHMM_PATIENCE=7 -I"$selftests" \
+		-I"$BASE/pristine/tools/include/uapi" limit.c -o limit
 	./limit > out 2>&1 || true
 	cat out
 	grep '^limit' out > limits
 	fails grep -vx "limit $((30 * 7))" limits
 }
 
-# front_door: a checkout whose main.mk makes nothing, and whose guest.sh
-# is what stands on stdin.
+# front_door: make a checkout whose main.mk makes nothing, and whose guest.sh is
+# the script on stdin.
 front_door()
 {
 	checkout
@@ -495,8 +499,12 @@ test_interrupted_build()
 		bash -c 'echo $$ $PPID >> ../pids; exec tail -f /dev/null'
 	END
 	chmod +x tree/stubborn
-	printf 'test:\n\t@$(MAKE) -f harness/main.mk deep\ndeep:\n\t@./stubborn; true\n' \
-		> tree/harness/main.mk
+	sed 's/^    /\t/' > tree/harness/main.mk <<-'END'
+		test:
+		    @$(MAKE) -f harness/main.mk deep
+		deep:
+		    @./stubborn; true
+	END
 	interrupted INT -
 	[ "$status" -eq 130 ]
 	interrupted TERM ''

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tests of the verdict: each folder under cases/ is the evidence of one run,
-# laid over that of cases/common, and what must be said of it. In its file
-# "expect": the exit status, the last line, and texts that the report has; a
-# "!" before a text that it must not have. Output is TAP.
+# Tests of the verdict. Each folder in cases/ has the files of one run, which
+# replace those of cases/common. Its file "expect" has the exit status, the last
+# line, and texts that the report must have, or with "!" must not have. Output
+# is TAP.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# Prints what is wrong, a line each.
+# check_text TEXT: print a line if the report does not fit.
 check_text() {
 	case $1 in
 	'') ;;

@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-# Reads all evidence of one run and judges it; verdict.sh says which file is
-# which with an assignment of "file" before each. Plain awk, for mawk too.
+# Reads all files of one run and judges it. verdict.sh assigns "file" before
+# each of them. Plain awk, which mawk runs too.
 #
-# Nothing counts as passed because nothing bad was seen: at the start the run
-# is lost, and it stays so until every part that must be there has been read.
-# Each thing that went wrong is one more in "failed", so that the last line
-# and the exit status never say different things.
+# The run counts as lost until every required part has been read: the absence of
+# errors is no success. Every problem is added to "failed", so that the last
+# line and the exit status always agree.
 
 BEGIN {
 	passed = failed = skipped = 0
 	nr_windows = nr_policy = nr_skips = nr_fails = nr_planned = 0
 	splats = lost = 0
-	# The program's output is what the user asked for, not our report; and
-	# what a user's own command ends with is not for us to judge.
+	# Without a report, the user sees only the output of the programs. The
+	# status of a user's command is not judged.
 	quiet = (mode != "test")
 	foreign = (mode == "guest" || mode == "tty")
 }
 
 { sub(/\r$/, "") }
 
-# --- what a run is judged by ---
+# --- the lists, and the files of the harness ---
 
 function starts(line, word)
 {
@@ -44,7 +43,7 @@ file == "skips" && /^[^#]/ {
 	next
 }
 
-# The same, of tests that fail on this base.
+# The same for tests that fail on this base.
 file == "fails" && /^[^#]/ {
 	split($0, field, "\t")
 	fail_suite[++nr_fails] = field[1]
@@ -70,7 +69,7 @@ file == "qemu" {
 	next
 }
 
-# --- what is wrong ---
+# --- problems ---
 
 function say(kind, text)
 {
@@ -98,7 +97,7 @@ function problem_failed(text)
 	say("failed", text)
 }
 
-# --- KTAP: levels are told apart by their indent ---
+# --- KTAP: the indent gives the level ---
 
 function level_open(depth)
 {
@@ -118,7 +117,7 @@ function level_check(depth, what)
 	delete level_known[depth]
 }
 
-# Closes what is nested deeper; true if that was one with results of its own.
+# Close all levels below depth; returns the number of results in them.
 function levels_close(depth, what,	d, had)
 {
 	had = 0
@@ -167,7 +166,7 @@ function fail_listed(name,	i)
 	return 0
 }
 
-# A test that is on the list of failures. Should it pass, the list is wrong.
+# A test on the list of failures. If it passes, the list is wrong.
 function count_excused(good, name, i)
 {
 	if (good) {
@@ -200,7 +199,7 @@ function count_leaf(good, name, why,	i)
 	}
 }
 
-# "ok 3 name # SKIP why" at the given depth
+# "ok 3 name # SKIP reason" at the given depth
 function ktap_result(line, depth,	good, number, name, why, i, nested)
 {
 	good = starts(line, "ok ")
@@ -423,7 +422,7 @@ function window_close(text,	i)
 			       "and did not come: " text)
 }
 
-# True if this WARN was provoked. A second one in the same window was not.
+# True if this WARN was provoked. A second one in the same window is not.
 function warn_expected(	i)
 {
 	for (i = nr_windows; i; i--) {
@@ -438,8 +437,8 @@ function warn_expected(	i)
 	return 0
 }
 
-# True if a test said that this very fault would come, and its window is open.
-# However often: who says what may come cannot say how many messages it gives.
+# True if a test has announced this fault and its window is open. The fault may
+# come more than once: a test cannot know the number of messages.
 function fault_expected(line,	i)
 {
 	for (i = nr_windows; i; i--) {
@@ -458,7 +457,7 @@ function log_splat(line, meaning)
 	last_splat = FNR
 }
 
-# A block has been read as far as its message goes.
+# The message of a block is complete.
 function block_judge()
 {
 	header_open = 0
@@ -515,10 +514,10 @@ function log_line(line,	i, class)
 	class = policy_class[i]
 	if (class == "ok")
 		return
-	# The WARN of a block is judged with the block.
+	# The WARN in a block is judged with the block.
 	if (class == "warn" && in_block)
 		return
-	# The trace belongs to what was reported just above.
+	# The trace belongs to the report above it.
 	if (class == "trace" && (in_block ||
 				 (last_splat && FNR - last_splat < 100)))
 		return

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # usage: verdict.sh DIR [MODE]
 #
-# Judges the run whose evidence is in DIR and prints a report; the last line is
-# "N passed, N failed, N skipped". Exit: 0 pass, 1 a test failed, 2 splat or
-# leak, 3 lost. MODE is test, or for runs whose own output is what matters, so
-# that nothing is printed when all is well: run, guest (exits with the command's
-# own status when there is one) or tty.
+# Judges the run whose files are in DIR and prints a report; the last line is "N
+# passed, N failed, N skipped". Exit: 0 pass, 1 a test failed, 2 splat or leak,
+# 3 lost. MODE is test, or run, guest or tty, which print only problems, as the
+# user wants to see the output of the programs. With guest, the exit status is
+# that of the command, if the guest was not lost.
 #
-#	job		the steps that the guest was to do
-#	qemu		how QEMU ended
+#	job		the steps of the guest
+#	qemu		the reason why QEMU ended
 #	serial.log	the kernel's log
 #	result		the result channel
 #	config		the kernel's configuration
@@ -18,7 +18,7 @@ dir=$1
 mode=${2:-test}
 here=$(dirname "$0")
 
-# Evidence that is not there is empty, and what is empty is lost.
+# evidence FILE: print its path. A missing file is empty, which means lost.
 evidence() {
 	if [ -r "$dir/$1" ]; then
 		printf '%s' "$dir/$1"
@@ -27,7 +27,7 @@ evidence() {
 	fi
 }
 
-# The suites' output as they gave it, for people and other tools.
+# split_suites: write the output of each suite to a file, for people and tools.
 split_suites() {
 	rm -rf "$dir/ktap"
 	mkdir -p "$dir/ktap" || exit 3
@@ -41,7 +41,7 @@ split_suites() {
 	' "$(evidence result)" || exit 3
 }
 
-# A list that is not there is empty, too.
+# list FILE: print its path. A missing list is empty.
 list() {
 	if [ -r "$1" ]; then
 		printf '%s' "$1"
@@ -53,7 +53,7 @@ list() {
 [ -d "$dir" ] || { echo "verdict: no such folder: $dir"; exit 3; }
 split_suites
 
-# The C locale: a log may hold any byte.
+# The C locale: a log may have any byte.
 LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
 	file=policy "$here/policy" \
 	file=skips "${HMM_SKIPS:-$here/../guest/skips}" \

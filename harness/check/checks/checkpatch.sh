@@ -1,25 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The base's checkpatch --strict on every patch of the series, message and all.
+# The base's checkpatch --strict accepts every patch of the series and its
+# message.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-# MISSING_SIGN_OFF: whoever posts the series signs it, nobody before that.
-# FILE_PATH_CHANGES: asks for the entry in MAINTAINERS that the last patch adds.
-# EMBEDDED_FILENAME: mm/Kconfig has to name mm/Kconfig.hmm to source it.
-# In programs: volatile is how one touches memory, PRIx64 is C's own, BIT() is
-# the kernel's, and what a test's macros are given are names.
+# MISSING_SIGN_OFF: the person who posts the series adds it.
+# FILE_PATH_CHANGES: the last patch adds the entry to MAINTAINERS.
+# EMBEDDED_FILENAME: mm/Kconfig must name mm/Kconfig.hmm to source it.
+#
+# In programs, volatile forces an access to memory, PRIx64 belongs to C, BIT()
+# to the kernel, and the arguments of a test's macros are names.
 readonly PROGRAMS=VOLATILE,CAMELCASE,MACRO_ARG_REUSE,BIT_MACRO
-# In headers of tracepoints TP_STRUCT__entry( and the like end lines, and what
-# is in them goes by columns.
+# In headers of tracepoints, TP_STRUCT__entry( and similar macros end a line,
+# and their arguments are aligned in columns.
 readonly TRACE_HEADERS=include/trace
 readonly TRACE_IGNORE=OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT
 readonly IGNORE=MISSING_SIGN_OFF,FILE_PATH_CHANGES,EMBEDDED_FILENAME
 
-# What checkpatch keeps in the tree is no part of what was tested.
+# checkpatch writes a cache to the tree.
 trap 'rm -f -- "$TREE"/.checkpatch-camelcase.*' EXIT
-# Beside a .git checkpatch would ask a script for licences that wants more.
+# In a git repository checkpatch would run spdxcheck.py, which needs more
+# packages.
 cd "$TREE"
 for patch in "$BASE"/series/*.patch; do
 	case ${patch##*/} in

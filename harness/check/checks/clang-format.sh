@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# By the base's .clang-format less than 1% of our lines would change. White
-# space within a line does not count: the kernel aligns members and values in
-# columns, which that file cannot ask for. Headers of tracepoints are a language
-# of their own, which it does not know.
+# The base's .clang-format would change less than 1% of our lines. White space
+# in a line does not count, as .clang-format cannot express the kernel's columns
+# of members and values, nor the layout of headers of tracepoints.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"

@@ -1,20 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The base's semantic patches find nothing in our files: coccicheck, with one
-# script at a time so that all cores have work.
+# The base's semantic patches find nothing in our files. Runs coccicheck once
+# for each script, to use all cores.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-# What is known to be reported without cause, and by which script: a function
-# that returns with the lock held on success, as its comment says.
+# False reports, "SCRIPT FILE": a function returns with the lock held on
+# success, as its comment says.
 readonly KNOWN='
 mini_lock lib/test_hmm.c
 '
 
 out=$CHECK/coccinelle
 
-# one SCRIPT: what it reports goes to a file of its own.
+# one SCRIPT: write its report and its status to files.
 one()
 {
 	local report status=0
@@ -23,7 +23,6 @@ one()
 	srctree=$TREE KBUILD_EXTMOD=$out/source MODE=report J=1 COCCI=$1 \
 		LINUXINCLUDE="-I$TREE/include" \
 		"$TREE/scripts/coccicheck" > "$report.log" 2>&1 || status=$?
-	# Under a name of its own when it is known how it ended.
 	echo "$status" > "$report.status"
 }
 
@@ -34,18 +33,18 @@ fi
 
 rm -rf -- "$out"
 mkdir -p "$out/source"
-# User space has no min() and max() to be given the opportunity of.
+# Scripts suggest min() and max(), which programs do not have.
 mapfile -t files < <(ours '*.c' '*.h' | grep -v '^tools/')
 (cd "$TREE" && cp -L --parents -- "${files[@]}" "$out/source")
 
-# Those that are written in OCaml in part want a compiler for it: one is about
-# a driver's table, one (badzero) has checkpatch for a second opinion.
+# Skip scripts with OCaml code, which need its compiler: one checks a table of a
+# driver; checkpatch reports the findings of the other (badzero).
 grep -rLE --include='*.cocci' '^@ *(initialize|script) *: *ocaml' \
 	"$TREE/scripts/coccinelle" | LC_ALL=C sort > "$out/scripts"
 "$HARNESS/progress.sh" 'running coccicheck' "$out/run.log" \
 	xargs -a "$out/scripts" -n 1 -P "${JOBS-1}" "$0" --one
 
-# reported NAME: prints what the script has to say that is not known.
+# reported NAME: print the reports of the script that are not in KNOWN.
 reported()
 {
 	grep -E "^$out/source/[^ ]+:[0-9]+" "$out/$1.log" |

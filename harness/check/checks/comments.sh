@@ -6,14 +6,15 @@
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
+readonly OPENING='(^[[:space:]]*[*]|/[*]+|//|#)'
 readonly WORDS='Wh(at|o|om|ose|ich|ere)(ever)?'
 
 cd "$TOP"
 own_files | grep -vE '[.](md|patch|rst|tsv|txt)$' > "$CHECK/comments.list"
 while read -r file; do
 	status=0
-	! grep -nHE -- "(^[[:space:]]*[*]|/[*]+|//|#)[[:space:]]*$WORDS[[:space:]]" \
-		"$file" || status=1
+	! grep -nHE -- "$OPENING[[:space:]]*${WORDS}[[:space:]]" "$file" ||
+		status=1
 	result "$status" "$file"
 done < "$CHECK/comments.list"
 finish "the comments of all files"

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Our page of the kernel's documentation builds without a warning; what the
-# rest of its directory has to say is not ours.
+# Our page of the kernel's documentation builds without a warning. Warnings
+# about other pages do not count.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
 log=$CHECK/htmldocs.log
-# Some of the documentation is generated beside its source: not in a tree that
-# is to stay as it was made. As deep as that one, for our links.
+# The build writes to the source of the documentation, so it gets a copy of the
+# tree, at the same depth as our links are relative.
 copy=$BASE/docs
 rm -rf -- "$copy" "$CHECK/docs"
 trap 'rm -rf -- "$copy"' EXIT
@@ -23,9 +23,9 @@ while read -r page; do
 		-name "$(basename "$html" .rst).html" | grep -q . || status=1
 	result "$status" "$page"
 done < <(ours 'Documentation/mm/*.rst')
-# What it takes from the source.
+# The page includes kernel-doc comments of our source.
 sources=$(ours '*.c' '*.h' | sed 's/[.]/[.]/g' | paste -s -d '|')
 status=0
 ! grep -E "(^|/)($sources):[0-9]+:" "$log" || status=1
-result "$status" "what the page takes from our source"
+result "$status" "the kernel-doc comments in the page"
 finish "the page, and the comments that it shows"

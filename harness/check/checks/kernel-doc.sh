@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# kernel-doc -Wall has nothing to say of the comments in our files.
+# kernel-doc -Wall accepts the comments in our files.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"

@@ -57,8 +57,8 @@ our_entry()
 		"$TREE/MAINTAINERS"
 }
 
-# maintainer_patterns: each pattern of our entry matches a file of ours. Those of
-# the other entries match nothing here.
+# maintainer_patterns: each pattern of our entry matches a file of ours. Those
+# of the other entries match nothing here.
 maintainer_patterns()
 {
 	local first last line status=0

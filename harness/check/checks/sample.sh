@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The code in our page compiles, all blocks as one driver.
+# The code blocks of our page compile, together as one driver.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -8,14 +8,14 @@ set -euo pipefail
 dir=$CHECK/sample
 page=Documentation/mm/hmm.rst
 mkdir -p "$dir"
-# A block is what stands deeper than its directive.
+# A block is the text that is indented below its directive.
 awk '
 	/^\.\. code-block:: c$/ { block = 1; n++; next }
 	block && /^[^ \t]/ { block = 0 }
 	block { sub(/^\t/, ""); print }
 	END { exit n == 0 }' "$TREE/$page" > "$dir/blocks.c"
 cat > "$dir/sample.c" <<'C'
-/* What the page leaves to the driver. */
+/* The page does not define these. */
 struct dev_space;
 struct hmm_range;
 void dev_map(struct dev_space *ds, struct hmm_range *range);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Every script passes shellcheck, with what it sources.
+# Every script passes shellcheck, with the files that it sources.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -9,7 +9,7 @@ cd "$TOP"
 find harness .ci -type f \
 	-exec grep -lE '^(#!/bin/(ba)?sh|# shellcheck shell=)' {} + \
 	> "$CHECK/scripts"
-# One at a time takes minutes; each says by its line here that it is clean.
+# Run one shellcheck for each script in parallel, and log the clean ones.
 # shellcheck disable=SC2016 # for the inner shell
 tr '\n' '\0' < "$CHECK/scripts" |
 	xargs -0 -n 1 -P "${JOBS-1}" sh -c 'shellcheck -x "$1" > "$0.$$" &&

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# sparse finds nothing in our part of the kernel.
+# sparse finds nothing in our files of the kernel.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-# "FILE FUNCTION": what it says of the locks there is not so.
+# "FILE FUNCTION": its report about the locks of the function is wrong.
 readonly KNOWN=$SERIES/sparse-imbalances
 
-# checker: a sparse that this base's headers are not too new for. A base whose
-# build would do without it rather than with an old one says which is which.
+# checker: print the path of a sparse that is new enough for this base. A base
+# that ignores an old sparse has a script that tells it apart.
 checker()
 {
 	local command=sparse
@@ -32,7 +32,7 @@ valid()
 	[ ! -e "$script" ] || [ "$("$script" "$1" -m64)" = 1 ]
 }
 
-# said: what sparse has to say, less what is known.
+# said: print the reports of sparse that are not in KNOWN.
 said()
 {
 	local file function
@@ -50,7 +50,8 @@ said()
 }
 
 sparse=$(checker)
-# silent LIST LOG SAID: which files sparse was run on at all, and found nothing.
+# silent LIST LOG SAID: one result for each file: sparse has run, without a
+# report.
 silent()
 {
 	local file status
@@ -65,13 +66,14 @@ silent()
 
 kernel_sources > "$CHECK/sparse.list"
 "$HARNESS/build/objects.sh" 'running sparse' "$TREE" "$CHECK/kernel" \
-	"$CHECK/sparse.list" "$CHECK/sparse.log" C=2 CHECK="$sparse" > "$CHECK/sparse.built" || {
+	"$CHECK/sparse.list" "$CHECK/sparse.log" C=2 CHECK="$sparse" \
+	> "$CHECK/sparse.built" || {
 	cat "$CHECK/sparse.built"
 	exit 1
 }
 said > "$CHECK/sparse.said"
 silent "$CHECK/sparse.list" "$CHECK/sparse.log" "$CHECK/sparse.said"
-# A warning about a driver, or about a header in a driver, is in this log alone.
+# Only this log has the warnings about the external modules.
 compat_drivers "$CHECK/sparse-compat.log" C=2 CHECK="$sparse" || {
 	cat "$CHECK/sparse-compat.log"
 	exit 1

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Our part of the kernel compiles with W=1, every warning being an error; so do
-# the drivers that are modules of their own.
+# Our files of the kernel, and our external modules, compile with W=1 and with
+# warnings as errors.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-# compiled DIR LIST LOG: which of the C files have become objects.
+# compiled DIR LIST LOG: one result for each C file: its object is in DIR.
 compiled()
 {
 	local file status
