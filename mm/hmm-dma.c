@@ -336,7 +336,7 @@ static int hmm_dma_pause(void)
 }
 
 /* As hmm_dma_pause(); also -EBUSY if the range is no longer valid. */
-static int hmm_dma_go_on(const struct hmm_range *range)
+static int hmm_dma_go_on(struct hmm_range *range)
 {
 	return hmm_range_valid(range) ? hmm_dma_pause() : -EBUSY;
 }
@@ -477,7 +477,7 @@ static int hmm_dma_map_page(struct device *device, unsigned long pfn,
 }
 
 /* After an error, the entries before it are mapped and others have 0. */
-static long hmm_dma_map_part(const struct hmm_range *range,
+static long hmm_dma_map_part(struct hmm_range *range,
 			     const struct hmm_range *part,
 			     struct device *device, dma_addr_t *daddrs)
 {
@@ -805,7 +805,7 @@ static struct scatterlist *hmm_dma_list_pieces(const struct hmm_range *range,
 }
 
 /* Fill a list that has room for just the pieces of one direction. */
-static int hmm_dma_fill_list(const struct hmm_range *range,
+static int hmm_dma_fill_list(struct hmm_range *range,
 			     const struct hmm_dma_code *code,
 			     struct scatterlist *sg, bool write)
 {
@@ -820,7 +820,7 @@ static int hmm_dma_fill_list(const struct hmm_range *range,
 }
 
 /* After an error there is no list. */
-static int hmm_dma_map_list(const struct hmm_range *range,
+static int hmm_dma_map_list(struct hmm_range *range,
 			    const struct hmm_dma_code *code,
 			    struct device *device, struct sg_table *list,
 			    bool write, unsigned int nr)
@@ -923,7 +923,7 @@ static long hmm_dma_fill_part(const struct hmm_range *part,
 	return mapped;
 }
 
-static long hmm_dma_fill_addrs(const struct hmm_range *range,
+static long hmm_dma_fill_addrs(struct hmm_range *range,
 			       const struct hmm_dma_code *code,
 			       struct hmm_dma_batch *batch, dma_addr_t *daddrs)
 {
