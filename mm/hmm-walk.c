@@ -491,7 +491,7 @@ static bool hmm_fault_moves(pte_t pte)
 
 /* Adds @n pages from @addr on, whose entry is @pte, to those to be faulted. */
 static void hmm_add_missing(struct hmm_walk *w, unsigned long addr,
-			     unsigned long n, pte_t pte)
+			    unsigned long n, pte_t pte)
 {
 	unsigned int first = (addr - w->miss) >> PAGE_SHIFT;
 

@@ -55,6 +55,7 @@
 #include <linux/hash.h>
 #include <linux/hmm.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/log2.h>
 #include <linux/rculist.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -106,7 +107,7 @@ static unsigned int hmm_inflight_find(const struct hmm *hmm,
 static struct hmm_overflow *
 hmm_overflow_bucket(struct hmm *hmm, const struct mmu_notifier_range *update)
 {
-	return &hmm->overflow[hash_ptr(update, HMM_OVERFLOW_BITS)];
+	return &hmm->overflow[hash_ptr(update, ilog2(HMM_OVERFLOW_BUCKETS))];
 }
 
 static void hmm_overflow_add(struct hmm *hmm,

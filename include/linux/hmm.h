@@ -65,8 +65,7 @@ enum hmm_pfn_value_e {
 #ifdef CONFIG_HMM_MIRROR
 /* Invalidations that are kept apart; beyond that, spans enclose several. */
 #define HMM_INFLIGHT_MAX 32
-#define HMM_OVERFLOW_BITS 4
-#define HMM_OVERFLOW_BUCKETS (1 << HMM_OVERFLOW_BITS)
+#define HMM_OVERFLOW_BUCKETS 16
 
 /* An invalidation in flight of [start, end), identified by its @key. */
 struct hmm_inflight {

@@ -1167,9 +1167,10 @@ static void missing_arguments_are_einval(struct kunit *test)
 			-EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, dma->dev, NULL, false),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(
-		test, hmm_range_dma_unmap(&empty, dma->dev, map->daddrs, false),
-		-EINVAL);
+	KUNIT_EXPECT_EQ(test,
+			hmm_range_dma_unmap(&empty, dma->dev, map->daddrs,
+					    false),
+			-EINVAL);
 	KUNIT_EXPECT_EQ(test,
 			hmm_range_dma_unmap_batch(range, dma->dev, map->daddrs,
 						  NULL, false),
