@@ -4,34 +4,33 @@
  *
  * Every open file of /dev/hmm_dmirrorN is a device context: a page table of
  * its own, and a mirror of the opener's address space that keeps the table
- * right. What the device reads and writes it finds through that table alone,
- * as hardware would; a page that is not there, or not writable where the
- * device writes, is a device fault, which hmm_range_fault() answers.
+ * right. The device reads and writes through that table alone, as hardware
+ * would; a page that is missing, or not writable where the device writes, is a
+ * device fault, which calls hmm_range_fault().
  *
- * A span of memory is worked on in pieces of DMIRROR_PIECE pages. Of a piece,
- * only the pages that the table lacks are asked for; the same hold of the
- * mutex that finds nothing lacking any more then uses the pages. The table has
- * no references to pages: an entry is good while the mutex is held, because
- * the CPU cannot take the page away before dmirror_sync() has had that mutex.
+ * A span of memory is processed in chunks of DMIRROR_CHUNK_PAGES. Only the
+ * pages of a chunk that the table lacks are requested. When no page is missing
+ * any more, the pages are used under the same hold of the mutex. The table has
+ * no references to pages: an entry is good while the mutex is held, because the
+ * CPU cannot take the page away before dmirror_sync() has had that mutex.
  *
- * All pieces of one request that have to be brought in are one device fault. A
+ * All chunks of one request that have missing pages are one device fault. A
  * fault may wait, for swap or for a userfaultfd's server, until a fatal signal.
  *
  * Every device has memory of its own, DMIRROR_MEMORY bytes that the files of
  * it share: *private* memory, which the CPU cannot reach and whose data is
- * really in pages of system memory; or *coherent* memory, which it can. Pages
- * go there by migration and come home by migration: asked for, because the CPU
- * touches private memory, or because the file that brought them is closed.
- * Migration is an invalidation like any other, also when it is the device's
- * own. So the device loses its entries of what moves, and looks it up again
- * afterwards, which takes no fault.
+ * kept in pages of system memory; or *coherent* memory, which it can. Pages
+ * migrate there and back: on request, because the CPU touches private memory,
+ * or because the file that brought them is closed. Migration is an invalidation
+ * like any other, also the device's own. So the device loses its entries of the
+ * pages that move, and reads them again afterwards, which takes no fault.
  *
  * *Exclusive* access leaves a page where it is and takes it from the CPU until
- * the CPU touches it. What stands in the CPU page table then cannot be read
- * through a range; struct dmirror_claim does what a range does elsewhere. No
- * file ends the exclusive access of another: while a page of device memory is
- * under exclusive access, the device does not send it home. Closing a file
- * returns to the CPU all that the file has exclusive access to.
+ * the CPU touches it. A range cannot read such an entry of the CPU page table;
+ * struct dmirror_claim replaces the range there. No file ends the exclusive
+ * access of another: while a page of device memory is under exclusive access,
+ * the device does not evict it. Closing a file returns to the CPU all pages
+ * that the file has exclusive access to.
  *
  * Pages of device memory that are in use keep the module: their pagemap calls
  * into it when the last reference to a page is dropped. A module that cannot
@@ -76,10 +75,10 @@
 
 #include "test_hmm_uapi.h"
 
-#define DMIRROR_PIECE	64
+#define DMIRROR_CHUNK_PAGES	64
 #define DMIRROR_MEMORY	(256UL << 20)
 #define DMIRROR_PAGES	(DMIRROR_MEMORY >> PAGE_SHIFT)
-/* How often what refuses to be moved, or taken, is asked again */
+/* Attempts to migrate a page, or to take exclusive access to it */
 #define DMIRROR_TRIES	16
 /* Pages of device memory looked at with interrupts off */
 #define DMIRROR_SCAN	4096UL
@@ -87,8 +86,8 @@
 #define FNV64_PRIME	0x100000001b3ULL
 
 /*
- * An encoding to trip over: flags on both sides of the pfn, a pfn that is not
- * shifted by a page, a NONE that is not zero, an ERROR that has every flag.
+ * An encoding that is unlike others: flags on both sides of the pfn, a pfn that
+ * is not shifted by PAGE_SHIFT, a NONE that is not 0, an ERROR with all flags.
  */
 #define DMIRROR_PFN_SHIFT	3
 #define DMIRROR_VALID		BIT_ULL(0)
@@ -121,9 +120,9 @@ MODULE_PARM_DESC(spm_addr_dev1,
 		 "Physical address of reserved memory for the second coherent device");
 
 /**
- * struct dmirror_slot - what the device knows of one page of its memory
- * @data: where a private page's data is
- * @context: whose request brought it here, see struct dmirror; 0 until it has
+ * struct dmirror_slot - one page of device memory
+ * @data: system page with the data of a private page
+ * @context: file that brought it here, see struct dmirror; 0 until it has
  *	arrived, and as soon as it has left. Changed with the page locked
  * @exclusive: entries of device page tables with exclusive access to the page
  */
@@ -158,19 +157,19 @@ struct dmirror_device {
 /**
  * struct dmirror - an open file: one device context
  * @mirror: of the opener's address space
- * @device: whose file it is
- * @context: a number that no other file has or had, not 0
- * @fail_alloc: the next pages to migrate shall find no memory to go to
+ * @device: device of the file
+ * @context: a number that is unique among all files ever opened, not 0
+ * @fail_alloc: fail the allocation of the next pages to migrate
  * @mutex: taken by the callbacks; protects all below
  * @pt: the device page table, by page index of the address: value entries
  *	made by dmirror_pte(); those of exclusive access are marked
  * @mapped: entries in @pt
  * @faults: device faults so far
  * @invalidations: calls of dmirror_sync() so far that got the mutex
- * @dropped: entries the callbacks took from @pt so far
+ * @dropped: entries that callbacks removed from @pt so far
  * @retries: ranges faulted again so far because of an invalidation
  * @ranges: ranges that are registered now
- * @claims: spans of which exclusive access is being taken
+ * @claims: spans that are being taken for exclusive access
  */
 struct dmirror {
 	struct hmm_mirror	mirror;
@@ -189,12 +188,12 @@ struct dmirror {
 };
 
 /**
- * struct dmirror_claim - a span of which exclusive access is being taken
+ * struct dmirror_claim - a span that is being taken for exclusive access
  * @list: entry of dmirror->claims
  * @start: first address
  * @end: address after the last
- * @task: who takes it
- * @lost: somebody else has started to change the span since
+ * @task: task that takes it
+ * @lost: another task has started to change the span since
  *
  * @task itself invalidates the span too, but only before it has a page: when
  * it faults the page, and when it takes it from the CPU.
@@ -209,14 +208,14 @@ struct dmirror_claim {
 
 /**
  * struct dmirror_job - a request that the device carries out on a span
- * @dmirror: for whom
- * @addr: where the device is
+ * @dmirror: context of the request
+ * @addr: next address
  * @end: end of the span
  * @write: the device writes
  * @faulted: a page was missing, so that the request had its device fault
  * @pages: pages done so far
- * @user: the caller's buffer, as far as it is not used yet
- * @buf: holds one piece on its way between the caller and the memory
+ * @user: rest of the caller's buffer
+ * @buf: holds one chunk on its way between the caller and the memory
  */
 struct dmirror_job {
 	struct dmirror	*dmirror;
@@ -229,7 +228,7 @@ struct dmirror_job {
 	void		*buf;
 };
 
-/* What COMPUTE knows between two pieces. */
+/* State of COMPUTE between two chunks. */
 struct dmirror_digest {
 	u64	checksum;
 	u64	words;
@@ -270,7 +269,7 @@ static bool dmirror_pte_exclusive(const void *pte)
 #define DMIRROR_MARK_EXCLUSIVE	XA_MARK_0
 
 /*
- * The memory of a device
+ * Pages of device memory
  */
 
 static bool dmirror_is_private(const struct dmirror_device *device)
@@ -303,8 +302,8 @@ static bool dmirror_owns(const struct dmirror_device *device,
 }
 
 /*
- * Where the bytes of a page are. Somebody has to have hold of a device page:
- * by a reference, or by an entry of a device page table, under its mutex.
+ * Returns the page with the data of @page. A device page must be held: by a
+ * reference, or by an entry of a device page table, under its mutex.
  */
 static struct page *dmirror_data(struct page *page)
 {
@@ -316,335 +315,16 @@ static struct page *dmirror_data(struct page *page)
 	return device->slots[page_to_pfn(page) - dmirror_first_pfn(device)].data;
 }
 
-/* Returns the number of a page that was free, DMIRROR_PAGES if none is. */
-static unsigned long dmirror_take_slot(struct dmirror_device *device,
-				       struct dmirror_slot slot)
-{
-	unsigned long flags, i;
-
-	spin_lock_irqsave(&device->lock, flags);
-	i = find_next_zero_bit(device->used, DMIRROR_PAGES, device->next);
-	if (i == DMIRROR_PAGES)
-		i = find_first_zero_bit(device->used, DMIRROR_PAGES);
-	if (i < DMIRROR_PAGES) {
-		__set_bit(i, device->used);
-		/* The caller's file has a reference too */
-		if (!device->nr_used++)
-			__module_get(THIS_MODULE);
-		device->next = i + 1;
-		device->slots[i] = slot;
-	}
-	spin_unlock_irqrestore(&device->lock, flags);
-	return i;
-}
-
-/*
- * Returns a page of device memory, locked, NULL where there is none left. A
- * device that is full is nothing to kill a process for.
- */
-static struct page *dmirror_alloc(struct dmirror *dmirror)
-{
-	struct dmirror_device *device = dmirror->device;
-	struct dmirror_slot slot = {};
-	struct page *page;
-	unsigned long i;
-
-	if (dmirror_is_private(device)) {
-		slot.data = alloc_page(GFP_HIGHUSER | __GFP_RETRY_MAYFAIL |
-				       __GFP_NOWARN);
-		if (!slot.data)
-			return NULL;
-	}
-	i = dmirror_take_slot(device, slot);
-	if (i == DMIRROR_PAGES) {
-		if (slot.data)
-			__free_page(slot.data);
-		return NULL;
-	}
-	page = pfn_to_page(dmirror_first_pfn(device) + i);
-	zone_device_page_init(page);
-	return page;
-}
-
-/*
- * The last reference is gone. Any context, interrupts included. Without the
- * module reference this still returns into the module: memunmap_pages() waits
- * for the caller.
- */
-static void dmirror_page_free(struct page *page)
-{
-	struct dmirror_device *device = dmirror_page_device(page);
-	unsigned long i = page_to_pfn(page) - dmirror_first_pfn(device);
-	struct page *data;
-	unsigned long flags;
-
-	spin_lock_irqsave(&device->lock, flags);
-	data = device->slots[i].data;
-	device->slots[i] = (struct dmirror_slot){};
-	__clear_bit(i, device->used);
-	if (!--device->nr_used)
-		module_put(THIS_MODULE);
-	spin_unlock_irqrestore(&device->lock, flags);
-	if (data)
-		__free_page(data);
-}
-
-static unsigned long dmirror_nr_used(struct dmirror_device *device)
-{
-	unsigned long flags, n;
-
-	spin_lock_irqsave(&device->lock, flags);
-	n = device->nr_used;
-	spin_unlock_irqrestore(&device->lock, flags);
-	return n;
-}
-
-static bool dmirror_has_exclusive(struct dmirror_device *device)
-{
-	unsigned long flags, n;
-
-	spin_lock_irqsave(&device->lock, flags);
-	n = device->nr_exclusive;
-	spin_unlock_irqrestore(&device->lock, flags);
-	return n;
-}
-
-/*
- * Migration
- *
- * All of it goes in three steps of the core. The first leaves in src[] the
- * pages that are cut off from CPU and devices, MIGRATE in each, locked. Then
- * it is for us to put copies of them in dst[], locked as well. What has none,
- * or is refused by the second step, the third puts back where it was.
- */
-
-static bool dmirror_can_move(unsigned long src)
-{
-	return src & MIGRATE_PFN_MIGRATE;
-}
-
-/* Into the device. An address without a page, or the zero page, gets zeros. */
-static void dmirror_copy_in(struct dmirror *dmirror,
-			    const struct migrate_vma *args)
-{
-	unsigned long i;
-
-	for (i = 0; i < args->npages; i++) {
-		struct page *from = migrate_pfn_to_page(args->src[i]);
-		struct page *to;
-
-		/* Only anonymous memory moves; a copy of another may not be ours */
-		if (!dmirror_can_move(args->src[i]) || (from && !PageAnon(from)))
-			continue;
-		to = dmirror_alloc(dmirror);
-		if (!to)
-			continue;
-		if (from)
-			copy_highpage(dmirror_data(to), from);
-		else
-			clear_highpage(dmirror_data(to));
-		args->dst[i] = migrate_pfn(page_to_pfn(to));
-	}
-}
-
-/* One page home, into @to, which may be NULL. */
-static unsigned long dmirror_copy_home(unsigned long src, struct page *to)
-{
-	if (!to)
-		return 0;
-	lock_page(to);
-	copy_highpage(to, dmirror_data(migrate_pfn_to_page(src)));
-	return migrate_pfn(page_to_pfn(to));
-}
-
-static void dmirror_copy_out(const struct migrate_vma *args)
-{
-	unsigned long i, addr = args->start;
-	struct page *to;
-
-	for (i = 0; i < args->npages; i++, addr += PAGE_SIZE) {
-		if (!dmirror_can_move(args->src[i]) ||
-		    !migrate_pfn_to_page(args->src[i]))
-			continue;
-		to = alloc_page_vma(GFP_HIGHUSER_MOVABLE | __GFP_NOWARN,
-				    args->vma, addr);
-		args->dst[i] = dmirror_copy_home(args->src[i], to);
-	}
-}
-
-static enum migrate_vma_direction
-dmirror_select(const struct dmirror_device *device)
-{
-	return dmirror_is_private(device) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
-					    MIGRATE_VMA_SELECT_DEVICE_COHERENT;
-}
-
-/*
- * What has moved is no longer here, between the second and the third step. Who
- * waits for the page's lock to move it as well will find that out.
- */
-static void dmirror_left(struct dmirror_device *device,
-			 const unsigned long *src, unsigned long n)
-{
-	unsigned long flags, i;
-	struct page *page;
-
-	spin_lock_irqsave(&device->lock, flags);
-	for (i = 0; i < n; i++) {
-		page = migrate_pfn_to_page(src[i]);
-		if (page && dmirror_can_move(src[i]))
-			device->slots[page_to_pfn(page) -
-				      dmirror_first_pfn(device)].context = 0;
-	}
-	spin_unlock_irqrestore(&device->lock, flags);
-}
-
-/*
- * The CPU touches private memory. A page that refuses to move, because another
- * CPU does the same for instance, is left to the fault that comes next.
- */
-static vm_fault_t dmirror_migrate_to_ram(struct vm_fault *vmf)
-{
-	struct dmirror_device *device = dmirror_page_device(vmf->page);
-	unsigned long src = 0, dst = 0;
-	struct migrate_vma args = {
-		.vma = vmf->vma,
-		.start = vmf->address,
-		.end = vmf->address + PAGE_SIZE,
-		.src = &src,
-		.dst = &dst,
-		.pgmap_owner = device,
-		.flags = dmirror_select(device),
-		.fault_page = vmf->page,
-	};
-	vm_fault_t ret = 0;
-
-	if (migrate_vma_setup(&args))
-		return VM_FAULT_SIGBUS;
-	dmirror_copy_out(&args);
-	if (dmirror_can_move(src) && !dst)
-		ret = VM_FAULT_OOM;
-	migrate_vma_pages(&args);
-	dmirror_left(device, &src, 1);
-	migrate_vma_finalize(&args);
-	return ret;
-}
-
-static const struct dev_pagemap_ops dmirror_pagemap_ops = {
-	.page_free	= dmirror_page_free,
-	.migrate_to_ram	= dmirror_migrate_to_ram,
-};
-
-/*
- * Can page @i, brought by @context or for 0 by anybody, be sent home? A page on
- * its way here can still be refused: moving it then would move a page that no
- * process has. A page under exclusive access stays.
- */
-static bool dmirror_evictable(const struct dmirror_device *device, u64 context,
-			      unsigned long i)
-{
-	const struct dmirror_slot *slot = &device->slots[i];
-
-	lockdep_assert_held(&device->lock);
-	return slot->context && (!context || slot->context == context) &&
-	       !slot->exclusive;
-}
-
-/*
- * From page *@first on, the next that can be sent home, and others right behind
- * it: their number, DMIRROR_PIECE at most.
- */
-static unsigned long dmirror_next_run(struct dmirror_device *device,
-				      u64 context, unsigned long *first)
-{
-	unsigned long flags, i, end, n = 0;
-
-	while (!n && *first < DMIRROR_PAGES) {
-		end = min(*first + DMIRROR_SCAN, DMIRROR_PAGES);
-		spin_lock_irqsave(&device->lock, flags);
-		for_each_set_bit_from(*first, device->used, end)
-			if (dmirror_evictable(device, context, *first))
-				break;
-		for (i = *first; i < end && n < DMIRROR_PIECE; i++, n++)
-			if (!dmirror_evictable(device, context, i))
-				break;
-		spin_unlock_irqrestore(&device->lock, flags);
-	}
-	return n;
-}
-
-/* With the page locked: has it come here, and not left again? */
-static bool dmirror_is_here(struct dmirror_device *device, unsigned long i)
-{
-	unsigned long flags;
-	bool here;
-
-	spin_lock_irqsave(&device->lock, flags);
-	here = dmirror_evictable(device, 0, i);
-	spin_unlock_irqrestore(&device->lock, flags);
-	return here;
-}
-
-/*
- * Pages of device memory go home, whoever has them mapped. There must be room
- * for them: nothing else than the device has their data.
- */
-static void dmirror_evict_run(struct dmirror_device *device,
-			      unsigned long first, unsigned long n)
-{
-	unsigned long src[DMIRROR_PIECE];
-	unsigned long dst[DMIRROR_PIECE] = {};
-	struct page *to;
-	unsigned long i;
-
-	migrate_device_range(src, dmirror_first_pfn(device) + first, n);
-	for (i = 0; i < n; i++) {
-		if (!dmirror_can_move(src[i]) ||
-		    !dmirror_is_here(device, first + i))
-			continue;
-		to = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_NOFAIL);
-		dst[i] = dmirror_copy_home(src[i], to);
-	}
-	migrate_device_pages(src, dst, n);
-	dmirror_left(device, src, n);
-	migrate_device_finalize(src, dst, n);
-}
-
-/*
- * Sends home the pages that @context has brought, for 0 all, except those under
- * exclusive access. A page that somebody works on refuses, so it is tried a few
- * times. Returns true if none of them is left.
- */
-static bool dmirror_evict(struct dmirror_device *device, u64 context)
-{
-	unsigned long first = 0, n;
-	int tries = 0;
-
-	for (;;) {
-		n = dmirror_next_run(device, context, &first);
-		if (n) {
-			dmirror_evict_run(device, first, n);
-			first += n;
-			cond_resched();
-			continue;
-		}
-		first = 0;
-		if (!dmirror_next_run(device, context, &first))
-			return true;
-		if (++tries == DMIRROR_TRIES)
-			return false;
-		schedule_timeout_uninterruptible(1);
-	}
-}
-
 /*
  * The device page table
  */
 
+static const struct dev_pagemap_ops dmirror_pagemap_ops;
+
 /*
- * An entry of exclusive access comes (@by 1) or goes (@by -1). If the page is
- * device memory, it must not be sent home in between. The page is still there:
- * the caller has the mutex.
+ * Counts an entry of exclusive access that is added (@by 1) or removed (-1). A
+ * page of device memory is not evicted in between. The page is still there: the
+ * caller has the mutex.
  */
 static void dmirror_count_exclusive(const void *pte, int by)
 {
@@ -663,7 +343,7 @@ static void dmirror_count_exclusive(const void *pte, int by)
 	spin_unlock_irqrestore(&device->lock, flags);
 }
 
-/* Puts @pte in the place of the entry at @index, if there is one. */
+/* Stores @pte at @index, in place of an entry that may be there. */
 static int dmirror_set_pte(struct dmirror *dmirror, unsigned long index,
 			   void *pte)
 {
@@ -685,7 +365,7 @@ static int dmirror_set_pte(struct dmirror *dmirror, unsigned long index,
 	return 0;
 }
 
-/* Takes the entries from the table, in one pass; others run in between. */
+/* Removes the entries from the table, in one pass that lets others run. */
 static void dmirror_drop(struct dmirror *dmirror, unsigned long first,
 			 unsigned long last, bool may_sleep)
 {
@@ -718,8 +398,7 @@ static void dmirror_drop(struct dmirror *dmirror, unsigned long first,
  */
 
 /*
- * Somebody changes [start, end): whoever takes exclusive access there cannot
- * be sure to have it any more.
+ * [start, end) is about to change: claims of other tasks there are lost.
  */
 static void dmirror_lose_claims(struct dmirror *dmirror, unsigned long start,
 				unsigned long end)
@@ -794,7 +473,7 @@ static void dmirror_range_unregister(struct dmirror *dmirror,
 	dmirror->ranges--;
 }
 
-/* Snapshots where @orders is given. Without the mutex. */
+/* Takes a snapshot if @orders is not NULL. Without the mutex. */
 static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
 			       u8 *orders)
 {
@@ -811,7 +490,7 @@ static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
 		got = hmm_range_fault_orders(range, HMM_FAULT_SNAPSHOT, orders);
 	else
 		got = hmm_range_fault(range, HMM_FAULT_ALLOW_RETRY);
-	/* Else the fault has dropped the lock, to wait for someone */
+	/* -EAGAIN: the fault has dropped the lock, to wait */
 	if (got != -EAGAIN)
 		mmap_read_unlock(mm);
 	if (got < 0)
@@ -820,8 +499,8 @@ static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
 }
 
 /*
- * With the mutex taken again after dmirror_range_fault(): 0 when what it read
- * can be used, -EAGAIN to fault once more, else the error that stays.
+ * Called with the mutex taken again after dmirror_range_fault(). Returns 0 if
+ * the entries can be used, -EAGAIN to fault once more, else the final error.
  */
 static int dmirror_range_check(struct dmirror *dmirror, struct hmm_range *range,
 			       int err)
@@ -839,17 +518,17 @@ static int dmirror_range_check(struct dmirror *dmirror, struct hmm_range *range,
 }
 
 /*
- * Turns what the device page table lacks of a range into requests, for system
- * memory where @home has a bit.
- * Returns them once more, one bit a page.
+ * Requests the pages of a range that the device page table lacks, in system
+ * memory where @home has a bit. Returns the requests as a bit for each page.
  */
-static u64 dmirror_ask(struct dmirror *dmirror, struct hmm_range *range,
-		       bool write, u64 home)
+static u64 dmirror_request_missing(struct dmirror *dmirror,
+				   struct hmm_range *range, bool write,
+				   u64 home)
 {
 	u64 request = DMIRROR_VALID | (write ? DMIRROR_WRITE : 0);
 	unsigned long first = range->start >> PAGE_SHIFT;
 	unsigned long n = (range->end - range->start) >> PAGE_SHIFT;
-	u64 asked = 0;
+	u64 requested = 0;
 
 	lockdep_assert_held(&dmirror->mutex);
 	while (n--) {
@@ -861,9 +540,9 @@ static u64 dmirror_ask(struct dmirror *dmirror, struct hmm_range *range,
 		range->pfns[n] = request;
 		if (home & BIT_ULL(n))
 			range->pfns[n] |= DMIRROR_PRIVATE;
-		asked |= BIT_ULL(n);
+		requested |= BIT_ULL(n);
 	}
-	return asked;
+	return requested;
 }
 
 /* Puts entry @i of a valid range, which has a pfn, into the page table. */
@@ -878,19 +557,19 @@ static int dmirror_map(struct dmirror *dmirror, const struct hmm_range *range,
 }
 
 /*
- * Takes up what a valid range says of the pages that were @asked for. Others
- * may have gone from the table and the memory since.
+ * Maps the @requested pages of a valid range. Other pages may have been removed
+ * from the table and the memory since.
  *
- * The device's own memory may come without the WRITE that was asked for: the
- * page is shared after fork(), for instance. Only in system memory can it be
- * copied, so it gets a bit in @home.
+ * The device's own memory may come without the requested WRITE: the page is
+ * shared after fork(), for instance. It can be copied only in system memory, so
+ * it gets a bit in @home.
  */
 static int dmirror_install(struct dmirror *dmirror, struct hmm_range *range,
-			   u64 asked, bool write, u64 *home)
+			   u64 requested, bool write, u64 *home)
 {
 	lockdep_assert_held(&dmirror->mutex);
-	for (; asked; asked &= asked - 1) {
-		unsigned int i = __ffs64(asked);
+	for (; requested; requested &= requested - 1) {
+		unsigned int i = __ffs64(requested);
 		u64 entry = range->pfns[i];
 		bool denied = write && !(entry & DMIRROR_WRITE);
 		int err;
@@ -911,26 +590,27 @@ static int dmirror_install(struct dmirror *dmirror, struct hmm_range *range,
 }
 
 /*
- * Returns 0 with the mutex held and every page of the piece in the device page
- * table, or an error without it.
+ * Returns 0 with the mutex held and every page of the chunk in the device page
+ * table, or an error without the mutex.
  */
-static int dmirror_lock_piece(struct dmirror_job *job, unsigned long end)
+static int dmirror_lock_chunk(struct dmirror_job *job, unsigned long end)
 {
-	u64 pfns[DMIRROR_PIECE];
+	u64 pfns[DMIRROR_CHUNK_PAGES];
 	struct hmm_range range = {
 		.start = job->addr,
 		.end = end,
 		.pfns = pfns,
 	};
 	struct dmirror *dmirror = job->dmirror;
-	u64 asked, home = 0;
+	u64 requested, home = 0;
 	int err = 0;
 
-	BUILD_BUG_ON(BITS_PER_TYPE(asked) < DMIRROR_PIECE);
+	BUILD_BUG_ON(BITS_PER_TYPE(requested) < DMIRROR_CHUNK_PAGES);
 	mutex_lock(&dmirror->mutex);
 	while (!err) {
-		asked = dmirror_ask(dmirror, &range, job->write, home);
-		if (!asked)
+		requested = dmirror_request_missing(dmirror, &range, job->write,
+						    home);
+		if (!requested)
 			break;
 		if (!range.hmm)
 			err = dmirror_range_register(dmirror, &range);
@@ -944,7 +624,7 @@ static int dmirror_lock_piece(struct dmirror_job *job, unsigned long end)
 		mutex_lock(&dmirror->mutex);
 		err = dmirror_range_check(dmirror, &range, err);
 		if (!err)
-			err = dmirror_install(dmirror, &range, asked,
+			err = dmirror_install(dmirror, &range, requested,
 					      job->write, &home);
 		else if (err == -EAGAIN)
 			err = 0;
@@ -977,15 +657,15 @@ static void dmirror_copy_page(struct dmirror_job *job, unsigned long addr)
 	folio_mark_dirty(page_folio(page));
 }
 
-/* How far the piece at job->addr goes. */
-static unsigned long dmirror_piece_end(const struct dmirror_job *job)
+/* Returns the end of the chunk at job->addr. */
+static unsigned long dmirror_chunk_end(const struct dmirror_job *job)
 {
 	unsigned long left = job->end - job->addr;
 
-	return job->addr + min(left, DMIRROR_PIECE * PAGE_SIZE);
+	return job->addr + min(left, DMIRROR_CHUNK_PAGES * PAGE_SIZE);
 }
 
-/* A piece, all of it in the device page table, between job->buf and memory. */
+/* Copies a chunk, all of it in the device page table, from or to job->buf. */
 static void dmirror_copy_pages(struct dmirror_job *job, unsigned long end)
 {
 	unsigned long addr;
@@ -994,13 +674,13 @@ static void dmirror_copy_pages(struct dmirror_job *job, unsigned long end)
 		dmirror_copy_page(job, addr);
 }
 
-/* One piece between job->buf and memory; its size, or an error. */
-static long dmirror_copy_piece(struct dmirror_job *job)
+/* Copies one chunk from or to job->buf. Returns its size, or an error. */
+static long dmirror_copy_chunk(struct dmirror_job *job)
 {
-	unsigned long end = dmirror_piece_end(job);
+	unsigned long end = dmirror_chunk_end(job);
 	int err;
 
-	err = dmirror_lock_piece(job, end);
+	err = dmirror_lock_chunk(job, end);
 	if (err)
 		return err;
 	dmirror_copy_pages(job, end);
@@ -1024,18 +704,18 @@ static int dmirror_job_init(struct dmirror_job *job, u64 addr, u64 npages,
 	job->addr = addr;
 	job->end = addr + (npages << PAGE_SHIFT);
 	job->user = u64_to_user_ptr(user);
-	size = dmirror_piece_end(job) - job->addr;
+	size = dmirror_chunk_end(job) - job->addr;
 	job->buf = kvmalloc(size, GFP_KERNEL);
 	return job->buf ? 0 : -ENOMEM;
 }
 
 /*
- * Calls @piece, which fills job->buf, until the span of @cmd is through, and
- * gives the caller what it read.
+ * Calls @chunk, which fills job->buf, for the whole span of @cmd, and copies
+ * the result to the caller.
  */
-static int dmirror_by_pieces(struct dmirror *dmirror,
+static int dmirror_by_chunks(struct dmirror *dmirror,
 			     struct hmm_dmirror_cmd *cmd,
-			     long (*piece)(struct dmirror_job *))
+			     long (*chunk)(struct dmirror_job *))
 {
 	struct dmirror_job job = { .dmirror = dmirror };
 	long size;
@@ -1043,7 +723,7 @@ static int dmirror_by_pieces(struct dmirror *dmirror,
 
 	err = dmirror_job_init(&job, cmd->addr, cmd->npages, cmd->ptr);
 	while (!err && job.addr < job.end) {
-		size = fatal_signal_pending(current) ? -EINTR : piece(&job);
+		size = fatal_signal_pending(current) ? -EINTR : chunk(&job);
 		if (size < 0)
 			err = size;
 		else if (copy_to_user(job.user, job.buf, size))
@@ -1059,7 +739,7 @@ static int dmirror_by_pieces(struct dmirror *dmirror,
 
 static int dmirror_read(struct dmirror *dmirror, void *arg)
 {
-	return dmirror_by_pieces(dmirror, arg, dmirror_copy_piece);
+	return dmirror_by_chunks(dmirror, arg, dmirror_copy_chunk);
 }
 
 static int dmirror_write(struct dmirror *dmirror, void *arg)
@@ -1071,11 +751,11 @@ static int dmirror_write(struct dmirror *dmirror, void *arg)
 
 	err = dmirror_job_init(&job, cmd->addr, cmd->npages, cmd->ptr);
 	while (!err && job.addr < job.end) {
-		size = dmirror_piece_end(&job) - job.addr;
+		size = dmirror_chunk_end(&job) - job.addr;
 		if (copy_from_user(job.buf, job.user, size))
 			size = -EFAULT;
 		else
-			size = dmirror_copy_piece(&job);
+			size = dmirror_copy_chunk(&job);
 		if (size < 0)
 			err = size;
 		else
@@ -1125,7 +805,7 @@ static int dmirror_compute(struct dmirror *dmirror, void *arg)
 	while (!err && job.addr < job.end) {
 		/* Nothing else would see it while every page is there */
 		size = fatal_signal_pending(current) ? -EINTR :
-						       dmirror_copy_piece(&job);
+						       dmirror_copy_chunk(&job);
 		if (size < 0) {
 			err = size;
 		} else {
@@ -1145,7 +825,7 @@ static int dmirror_compute(struct dmirror *dmirror, void *arg)
  * SNAPSHOT
  */
 
-/* Whose memory it is, where it is a device's. */
+/* Returns the bits of device memory, 0 for other memory. */
 static u8 dmirror_prot_memory(const struct dmirror *dmirror,
 			      const struct page *page)
 {
@@ -1161,8 +841,8 @@ static u8 dmirror_prot_memory(const struct dmirror *dmirror,
 }
 
 /*
- * Only the zero page of base size is told as such: the huge one is not known
- * to modules.
+ * Only the zero page of base size is reported as such: modules cannot recognise
+ * the huge one.
  */
 static u8 dmirror_prot(const struct dmirror *dmirror,
 		       const struct hmm_range *range, u64 entry, u8 order)
@@ -1186,7 +866,7 @@ static u8 dmirror_prot(const struct dmirror *dmirror,
 	return prot;
 }
 
-/* Registers the range and reads it; with the mutex held, but not all along. */
+/* Registers and reads the range. Drops the mutex meanwhile. */
 static int dmirror_range_snapshot(struct dmirror *dmirror,
 				  struct hmm_range *range, u8 *orders)
 {
@@ -1206,10 +886,10 @@ static int dmirror_range_snapshot(struct dmirror *dmirror,
 	return err;
 }
 
-static int dmirror_snapshot_piece(struct dmirror *dmirror,
+static int dmirror_snapshot_chunk(struct dmirror *dmirror,
 				  struct hmm_range *range, u8 *prot)
 {
-	u8 orders[DMIRROR_PIECE];
+	u8 orders[DMIRROR_CHUNK_PAGES];
 	unsigned long i, n = (range->end - range->start) >> PAGE_SHIFT;
 	int err;
 
@@ -1230,8 +910,8 @@ static int dmirror_snapshot(struct dmirror *dmirror, void *arg)
 	struct hmm_dmirror_cmd *cmd = arg;
 	unsigned long end = cmd->addr + (cmd->npages << PAGE_SHIFT);
 	u8 __user *user = u64_to_user_ptr(cmd->ptr);
-	u64 pfns[DMIRROR_PIECE] = {};
-	u8 prot[DMIRROR_PIECE];
+	u64 pfns[DMIRROR_CHUNK_PAGES] = {};
+	u8 prot[DMIRROR_CHUNK_PAGES];
 	struct hmm_range range = { .end = cmd->addr, .pfns = pfns };
 	int err;
 
@@ -1241,9 +921,9 @@ static int dmirror_snapshot(struct dmirror *dmirror, void *arg)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		range.start = range.end;
-		n = min((end - range.start) >> PAGE_SHIFT, DMIRROR_PIECE);
+		n = min((end - range.start) >> PAGE_SHIFT, DMIRROR_CHUNK_PAGES);
 		range.end = range.start + (n << PAGE_SHIFT);
-		err = dmirror_snapshot_piece(dmirror, &range, prot);
+		err = dmirror_snapshot_chunk(dmirror, &range, prot);
 		if (err)
 			return err;
 		if (copy_to_user(user, prot, n))
@@ -1256,10 +936,335 @@ static int dmirror_snapshot(struct dmirror *dmirror, void *arg)
 }
 
 /*
+ * Device memory: its pages come and go
+ */
+
+/* Returns the number of a page that was free, DMIRROR_PAGES if none is. */
+static unsigned long dmirror_take_slot(struct dmirror_device *device,
+				       struct dmirror_slot slot)
+{
+	unsigned long flags, i;
+
+	spin_lock_irqsave(&device->lock, flags);
+	i = find_next_zero_bit(device->used, DMIRROR_PAGES, device->next);
+	if (i == DMIRROR_PAGES)
+		i = find_first_zero_bit(device->used, DMIRROR_PAGES);
+	if (i < DMIRROR_PAGES) {
+		__set_bit(i, device->used);
+		/* The caller's file has a reference too */
+		if (!device->nr_used++)
+			__module_get(THIS_MODULE);
+		device->next = i + 1;
+		device->slots[i] = slot;
+	}
+	spin_unlock_irqrestore(&device->lock, flags);
+	return i;
+}
+
+/*
+ * Returns a page of device memory, locked; NULL if none is left. A full device
+ * is no reason to kill a process.
+ */
+static struct page *dmirror_alloc(struct dmirror *dmirror)
+{
+	struct dmirror_device *device = dmirror->device;
+	struct dmirror_slot slot = {};
+	struct page *page;
+	unsigned long i;
+
+	if (dmirror_is_private(device)) {
+		slot.data = alloc_page(GFP_HIGHUSER | __GFP_RETRY_MAYFAIL |
+				       __GFP_NOWARN);
+		if (!slot.data)
+			return NULL;
+	}
+	i = dmirror_take_slot(device, slot);
+	if (i == DMIRROR_PAGES) {
+		if (slot.data)
+			__free_page(slot.data);
+		return NULL;
+	}
+	page = pfn_to_page(dmirror_first_pfn(device) + i);
+	zone_device_page_init(page);
+	return page;
+}
+
+/*
+ * The last reference is gone. Any context, interrupts included. Without the
+ * module reference this still returns into the module: memunmap_pages() waits
+ * for the caller.
+ */
+static void dmirror_page_free(struct page *page)
+{
+	struct dmirror_device *device = dmirror_page_device(page);
+	unsigned long i = page_to_pfn(page) - dmirror_first_pfn(device);
+	struct page *data;
+	unsigned long flags;
+
+	spin_lock_irqsave(&device->lock, flags);
+	data = device->slots[i].data;
+	device->slots[i] = (struct dmirror_slot){};
+	__clear_bit(i, device->used);
+	if (!--device->nr_used)
+		module_put(THIS_MODULE);
+	spin_unlock_irqrestore(&device->lock, flags);
+	if (data)
+		__free_page(data);
+}
+
+static unsigned long dmirror_nr_used(struct dmirror_device *device)
+{
+	unsigned long flags, n;
+
+	spin_lock_irqsave(&device->lock, flags);
+	n = device->nr_used;
+	spin_unlock_irqrestore(&device->lock, flags);
+	return n;
+}
+
+static bool dmirror_has_exclusive(struct dmirror_device *device)
+{
+	unsigned long flags, n;
+
+	spin_lock_irqsave(&device->lock, flags);
+	n = device->nr_exclusive;
+	spin_unlock_irqrestore(&device->lock, flags);
+	return n;
+}
+
+/*
+ * Migration
+ *
+ * The core migrates in three steps. The first leaves in src[] the pages that
+ * are isolated from CPU and devices, locked, with MIGRATE set. The driver then
+ * puts locked copies of them in dst[]. The third step restores pages that have
+ * no copy, or that the second step rejected.
+ */
+
+static bool dmirror_can_move(unsigned long src)
+{
+	return src & MIGRATE_PFN_MIGRATE;
+}
+
+/* Copies into the device. A hole or the zero page becomes a page of zeros. */
+static void dmirror_copy_in(struct dmirror *dmirror,
+			    const struct migrate_vma *args)
+{
+	unsigned long i;
+
+	for (i = 0; i < args->npages; i++) {
+		struct page *from = migrate_pfn_to_page(args->src[i]);
+		struct page *to;
+
+		/* Only anonymous memory moves; a copy of another may not be ours */
+		if (!dmirror_can_move(args->src[i]) || (from && !PageAnon(from)))
+			continue;
+		to = dmirror_alloc(dmirror);
+		if (!to)
+			continue;
+		if (from)
+			copy_highpage(dmirror_data(to), from);
+		else
+			clear_highpage(dmirror_data(to));
+		args->dst[i] = migrate_pfn(page_to_pfn(to));
+	}
+}
+
+/* Copies one page to system memory, into @to, which may be NULL. */
+static unsigned long dmirror_copy_home(unsigned long src, struct page *to)
+{
+	if (!to)
+		return 0;
+	lock_page(to);
+	copy_highpage(to, dmirror_data(migrate_pfn_to_page(src)));
+	return migrate_pfn(page_to_pfn(to));
+}
+
+static void dmirror_copy_out(const struct migrate_vma *args)
+{
+	unsigned long i, addr = args->start;
+	struct page *to;
+
+	for (i = 0; i < args->npages; i++, addr += PAGE_SIZE) {
+		if (!dmirror_can_move(args->src[i]) ||
+		    !migrate_pfn_to_page(args->src[i]))
+			continue;
+		to = alloc_page_vma(GFP_HIGHUSER_MOVABLE | __GFP_NOWARN,
+				    args->vma, addr);
+		args->dst[i] = dmirror_copy_home(args->src[i], to);
+	}
+}
+
+static enum migrate_vma_direction
+dmirror_select(const struct dmirror_device *device)
+{
+	return dmirror_is_private(device) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
+					    MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+}
+
+/*
+ * Between the second and the third step, marks the pages that have left. A task
+ * that waits for the page's lock to move it too will see the mark.
+ */
+static void dmirror_left(struct dmirror_device *device,
+			 const unsigned long *src, unsigned long n)
+{
+	unsigned long flags, i;
+	struct page *page;
+
+	spin_lock_irqsave(&device->lock, flags);
+	for (i = 0; i < n; i++) {
+		page = migrate_pfn_to_page(src[i]);
+		if (page && dmirror_can_move(src[i]))
+			device->slots[page_to_pfn(page) -
+				      dmirror_first_pfn(device)].context = 0;
+	}
+	spin_unlock_irqrestore(&device->lock, flags);
+}
+
+/*
+ * The CPU touches private memory. A page that cannot be moved now, because
+ * another CPU does the same for instance, is left to the next fault.
+ */
+static vm_fault_t dmirror_migrate_to_ram(struct vm_fault *vmf)
+{
+	struct dmirror_device *device = dmirror_page_device(vmf->page);
+	unsigned long src = 0, dst = 0;
+	struct migrate_vma args = {
+		.vma = vmf->vma,
+		.start = vmf->address,
+		.end = vmf->address + PAGE_SIZE,
+		.src = &src,
+		.dst = &dst,
+		.pgmap_owner = device,
+		.flags = dmirror_select(device),
+		.fault_page = vmf->page,
+	};
+	vm_fault_t ret = 0;
+
+	if (migrate_vma_setup(&args))
+		return VM_FAULT_SIGBUS;
+	dmirror_copy_out(&args);
+	if (dmirror_can_move(src) && !dst)
+		ret = VM_FAULT_OOM;
+	migrate_vma_pages(&args);
+	dmirror_left(device, &src, 1);
+	migrate_vma_finalize(&args);
+	return ret;
+}
+
+static const struct dev_pagemap_ops dmirror_pagemap_ops = {
+	.page_free	= dmirror_page_free,
+	.migrate_to_ram	= dmirror_migrate_to_ram,
+};
+
+/*
+ * Returns true if page @i may be evicted, and @context brought it (0: any file
+ * did). A page that is still arriving may be rejected, so no process may map it
+ * yet. A page under exclusive access stays.
+ */
+static bool dmirror_evictable(const struct dmirror_device *device, u64 context,
+			      unsigned long i)
+{
+	const struct dmirror_slot *slot = &device->slots[i];
+
+	lockdep_assert_held(&device->lock);
+	return slot->context && (!context || slot->context == context) &&
+	       !slot->exclusive;
+}
+
+/*
+ * Finds the next page from *@first on that may be evicted, and returns how many
+ * follow each other there, DMIRROR_CHUNK_PAGES at most.
+ */
+static unsigned long dmirror_next_run(struct dmirror_device *device,
+				      u64 context, unsigned long *first)
+{
+	unsigned long flags, i, end, n = 0;
+
+	while (!n && *first < DMIRROR_PAGES) {
+		end = min(*first + DMIRROR_SCAN, DMIRROR_PAGES);
+		spin_lock_irqsave(&device->lock, flags);
+		for_each_set_bit_from(*first, device->used, end)
+			if (dmirror_evictable(device, context, *first))
+				break;
+		for (i = *first; i < end && n < DMIRROR_CHUNK_PAGES; i++, n++)
+			if (!dmirror_evictable(device, context, i))
+				break;
+		spin_unlock_irqrestore(&device->lock, flags);
+	}
+	return n;
+}
+
+/* Returns true if the page, which is locked, has arrived and not left. */
+static bool dmirror_is_here(struct dmirror_device *device, unsigned long i)
+{
+	unsigned long flags;
+	bool here;
+
+	spin_lock_irqsave(&device->lock, flags);
+	here = dmirror_evictable(device, 0, i);
+	spin_unlock_irqrestore(&device->lock, flags);
+	return here;
+}
+
+/*
+ * Evicts pages of device memory, whatever process maps them. The allocation may
+ * not fail: only the device has their data.
+ */
+static void dmirror_evict_run(struct dmirror_device *device,
+			      unsigned long first, unsigned long n)
+{
+	unsigned long src[DMIRROR_CHUNK_PAGES];
+	unsigned long dst[DMIRROR_CHUNK_PAGES] = {};
+	struct page *to;
+	unsigned long i;
+
+	migrate_device_range(src, dmirror_first_pfn(device) + first, n);
+	for (i = 0; i < n; i++) {
+		if (!dmirror_can_move(src[i]) ||
+		    !dmirror_is_here(device, first + i))
+			continue;
+		to = alloc_page(GFP_HIGHUSER_MOVABLE | __GFP_NOFAIL);
+		dst[i] = dmirror_copy_home(src[i], to);
+	}
+	migrate_device_pages(src, dst, n);
+	dmirror_left(device, src, n);
+	migrate_device_finalize(src, dst, n);
+}
+
+/*
+ * Evicts the pages that @context has brought, for 0 all, except those under
+ * exclusive access. A page that is in use is tried a few times. Returns true if
+ * none of them is left.
+ */
+static bool dmirror_evict(struct dmirror_device *device, u64 context)
+{
+	unsigned long first = 0, n;
+	int tries = 0;
+
+	for (;;) {
+		n = dmirror_next_run(device, context, &first);
+		if (n) {
+			dmirror_evict_run(device, first, n);
+			first += n;
+			cond_resched();
+			continue;
+		}
+		first = 0;
+		if (!dmirror_next_run(device, context, &first))
+			return true;
+		if (++tries == DMIRROR_TRIES)
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+/*
  * MIGRATE_TO_DEV, MIGRATE_TO_SYS and RELEASE
  */
 
-/* Is all of the span mapped, and with read permission? */
+/* Returns -EINVAL unless all of the span is mapped with read permission. */
 static int dmirror_span_mapped(struct mm_struct *mm, unsigned long addr,
 			       unsigned long end)
 {
@@ -1279,7 +1284,7 @@ static int dmirror_span_mapped(struct mm_struct *mm, unsigned long addr,
 	return err;
 }
 
-/* What has moved is here for good, between the second and the third step. */
+/* Between the second and the third step, marks the pages that arrived. */
 static void dmirror_arrived(struct dmirror *dmirror,
 			    const struct migrate_vma *args)
 {
@@ -1298,7 +1303,7 @@ static void dmirror_arrived(struct dmirror *dmirror,
 	spin_unlock_irqrestore(&device->lock, flags);
 }
 
-/* The pages that have really moved, between the second and the third step. */
+/* Counts the pages that moved, between the second and the third step. */
 static unsigned long dmirror_count_moved(const struct migrate_vma *args)
 {
 	unsigned long i, moved = 0;
@@ -1308,7 +1313,7 @@ static unsigned long dmirror_count_moved(const struct migrate_vma *args)
 	return moved;
 }
 
-/* -EAGAIN when there was no memory to go to, because FLAGS has asked for it. */
+/* Returns -EAGAIN if FLAGS made the allocation fail. */
 static int dmirror_migrate(struct dmirror *dmirror, struct migrate_vma *args,
 			   u64 *moved)
 {
@@ -1334,14 +1339,14 @@ static int dmirror_migrate(struct dmirror *dmirror, struct migrate_vma *args,
 }
 
 /*
- * One piece, or what of it is in one mapping: its size, or an error. That a
- * page refuses to move is none.
+ * Migrates one chunk, or its part in one mapping. Returns the size, or an
+ * error; a page that cannot be moved is no error.
  */
-static long dmirror_migrate_piece(struct dmirror_job *job,
+static long dmirror_migrate_chunk(struct dmirror_job *job,
 				  enum migrate_vma_direction flags)
 {
 	struct mm_struct *mm = dmirror_mm(job->dmirror);
-	unsigned long src[DMIRROR_PIECE], dst[DMIRROR_PIECE];
+	unsigned long src[DMIRROR_CHUNK_PAGES], dst[DMIRROR_CHUNK_PAGES];
 	struct migrate_vma args = {
 		.start = job->addr,
 		.src = src,
@@ -1356,7 +1361,7 @@ static long dmirror_migrate_piece(struct dmirror_job *job,
 		return -EINTR;
 	args.vma = vma_lookup(mm, job->addr);
 	if (args.vma && args.vma->vm_flags & VM_READ) {
-		end = min(dmirror_piece_end(job), args.vma->vm_end);
+		end = min(dmirror_chunk_end(job), args.vma->vm_end);
 		args.end = end;
 		err = dmirror_migrate(job->dmirror, &args, &job->pages);
 	}
@@ -1364,7 +1369,7 @@ static long dmirror_migrate_piece(struct dmirror_job *job,
 	return err ?: end - job->addr;
 }
 
-/* Moves what of the span can be moved; job->pages counts it. */
+/* Moves the pages of the span that can be moved; job->pages counts them. */
 static int dmirror_migrate_span(struct dmirror_job *job,
 				enum migrate_vma_direction flags)
 {
@@ -1373,7 +1378,7 @@ static int dmirror_migrate_span(struct dmirror_job *job,
 
 	while (!err && job->addr < job->end) {
 		long size = fatal_signal_pending(current) ? -EINTR :
-			    dmirror_migrate_piece(job, flags);
+			    dmirror_migrate_chunk(job, flags);
 
 		if (size >= 0)
 			job->addr += size;
@@ -1401,13 +1406,13 @@ static int dmirror_migrate_to_sys(struct dmirror *dmirror, void *arg)
 }
 
 /*
- * Returns 0 with the mutex held and every page of the piece in the device page
- * table and the device's own memory; or without it -ENOENT if one is not in
- * that memory, or another error.
+ * Returns 0 with the mutex held and every page of the chunk in the device page
+ * table and the device's own memory. Returns an error without the mutex:
+ * -ENOENT if a page is not in that memory.
  */
 static int dmirror_lock_own(struct dmirror_job *job, unsigned long end)
 {
-	u64 pfns[DMIRROR_PIECE] = {};
+	u64 pfns[DMIRROR_CHUNK_PAGES] = {};
 	struct hmm_range range = {
 		.start = job->addr,
 		.end = end,
@@ -1415,7 +1420,7 @@ static int dmirror_lock_own(struct dmirror_job *job, unsigned long end)
 	};
 	unsigned long i, n = (end - job->addr) >> PAGE_SHIFT;
 	struct dmirror *dmirror = job->dmirror;
-	u8 orders[DMIRROR_PIECE];
+	u8 orders[DMIRROR_CHUNK_PAGES];
 	struct page *page;
 	int err;
 
@@ -1438,10 +1443,10 @@ err_unlock:
 	return err;
 }
 
-/* One piece of device memory into job->buf; its size, or an error. */
+/* Reads one chunk of device memory. Returns its size, or an error. */
 static long dmirror_read_own(struct dmirror_job *job)
 {
-	unsigned long end = dmirror_piece_end(job);
+	unsigned long end = dmirror_chunk_end(job);
 	int err;
 
 	err = dmirror_lock_own(job, end);
@@ -1452,7 +1457,7 @@ static long dmirror_read_own(struct dmirror_job *job)
 	return end - job->addr;
 }
 
-/* All that can be moved is, also where the request then gives -ENOENT. */
+/* All pages that can be moved are, even if the request then fails (-ENOENT). */
 static int dmirror_migrate_to_dev(struct dmirror *dmirror, void *arg)
 {
 	struct hmm_dmirror_cmd *cmd = arg;
@@ -1466,12 +1471,12 @@ static int dmirror_migrate_to_dev(struct dmirror *dmirror, void *arg)
 	err = dmirror_migrate_span(&job, MIGRATE_VMA_SELECT_SYSTEM);
 	if (err)
 		return err;
-	return dmirror_by_pieces(dmirror, cmd, dmirror_read_own);
+	return dmirror_by_chunks(dmirror, cmd, dmirror_read_own);
 }
 
 /*
- * Empties the device's memory, whoever has brought what is there. Pages that
- * refuse, or that some file has exclusive access to, stay: -EBUSY.
+ * Evicts all of the device's memory. Pages that are in use, or that some file
+ * has exclusive access to, stay: -EBUSY.
  */
 static int dmirror_empty(struct dmirror *dmirror, void *arg)
 {
@@ -1517,8 +1522,8 @@ static void dmirror_unclaim(struct dmirror *dmirror,
 }
 
 /*
- * The callback has us hear of what starts to change the span from here on;
- * what had started before is waited for.
+ * The callback marks the claim for changes that start from here on; wait for
+ * those that started before.
  */
 static int dmirror_claim_settle(struct dmirror *dmirror,
 				const struct dmirror_claim *claim)
@@ -1555,8 +1560,8 @@ static void dmirror_put_exclusive(struct page **pages, long n)
 }
 
 /*
- * 0 with all pages of the span locked and taken from the CPU, or an error with
- * none: -EAGAIN where one was not to be had.
+ * Returns 0 with all pages of the span locked and taken from the CPU, or an
+ * error with none of them: -EAGAIN if one was not available.
  */
 static int dmirror_take_exclusive(struct dmirror *dmirror,
 				  const struct dmirror_claim *claim,
@@ -1574,11 +1579,11 @@ static int dmirror_take_exclusive(struct dmirror *dmirror,
 	if (i == want)
 		return 0;
 	dmirror_put_exclusive(pages, n);
-	/* Too few only where the next one cannot be had at all */
+	/* Too few only if the next one can never be taken */
 	return i < n ? -EAGAIN : -EFAULT;
 }
 
-/* The pages go into the device page table, if they are ours still. */
+/* Maps the pages in the device page table, unless the claim was lost. */
 static int dmirror_map_exclusive(struct dmirror_job *job,
 				 const struct dmirror_claim *claim,
 				 struct page *const *pages)
@@ -1604,7 +1609,7 @@ static int dmirror_claim_pages(struct dmirror_job *job,
 			       const struct dmirror_claim *claim)
 {
 	struct mm_struct *mm = dmirror_mm(job->dmirror);
-	struct page *pages[DMIRROR_PIECE];
+	struct page *pages[DMIRROR_CHUNK_PAGES];
 	int err;
 
 	err = dmirror_claim_settle(job->dmirror, claim);
@@ -1639,12 +1644,13 @@ static int dmirror_try_exclusive(struct dmirror_job *job, unsigned long end)
 }
 
 /*
- * One piece; its size, or an error. What others work on is asked for again,
- * what cannot be had at all (file memory, a huge page's tail) ends in -EBUSY.
+ * Takes one chunk. Returns its size, or an error. Pages that others use are
+ * tried again; pages that can never be taken (file memory, a huge page's tail)
+ * end in -EBUSY.
  */
-static long dmirror_exclusive_piece(struct dmirror_job *job)
+static long dmirror_exclusive_chunk(struct dmirror_job *job)
 {
-	unsigned long end = dmirror_piece_end(job);
+	unsigned long end = dmirror_chunk_end(job);
 	int err, tries = 0;
 
 	do {
@@ -1661,7 +1667,7 @@ static long dmirror_exclusive_piece(struct dmirror_job *job)
 
 static int dmirror_exclusive(struct dmirror *dmirror, void *arg)
 {
-	return dmirror_by_pieces(dmirror, arg, dmirror_exclusive_piece);
+	return dmirror_by_chunks(dmirror, arg, dmirror_exclusive_chunk);
 }
 
 static int dmirror_check_exclusive(struct dmirror *dmirror, void *arg)
@@ -1694,15 +1700,15 @@ static void dmirror_ask_exclusive(struct dmirror *dmirror,
 }
 
 /*
- * One piece of dmirror_return_exclusive(). The fault invalidates what it gives
- * to the CPU, so the device loses the entries by its callback.
+ * One chunk of dmirror_return_exclusive(). The fault invalidates the pages that
+ * it returns to the CPU, so the callback removes the device's entries.
  */
 static void dmirror_return_piece(struct dmirror *dmirror, unsigned long index)
 {
-	u64 pfns[DMIRROR_PIECE];
+	u64 pfns[DMIRROR_CHUNK_PAGES];
 	struct hmm_range range = {
 		.start = index << PAGE_SHIFT,
-		.end = (index + DMIRROR_PIECE) << PAGE_SHIFT,
+		.end = (index + DMIRROR_CHUNK_PAGES) << PAGE_SHIFT,
 		.pfns = pfns,
 	};
 	int err, tries = 0;
@@ -1724,8 +1730,8 @@ out_unlock:
 }
 
 /*
- * Returns to the CPU all that the file has exclusive access to, as touching it
- * would. A page that cannot be had now is left to the CPU's own touch.
+ * Returns to the CPU all pages that the file has exclusive access to, as a
+ * touch would. A page that is not available now is left to the CPU's own touch.
  */
 static void dmirror_return_exclusive(struct dmirror *dmirror)
 {
@@ -1740,7 +1746,7 @@ static void dmirror_return_exclusive(struct dmirror *dmirror)
 		if (!pte)
 			return;
 		dmirror_return_piece(dmirror, index);
-		index += DMIRROR_PIECE;
+		index += DMIRROR_CHUNK_PAGES;
 	}
 }
 
@@ -1800,7 +1806,7 @@ static const struct dmirror_request dmirror_requests[] = {
 	DMIRROR_CMD(CHECK_EXCLUSIVE, dmirror_check_exclusive),
 	DMIRROR_CMD(RELEASE, dmirror_empty),
 	DMIRROR_CMD(FLAGS, dmirror_set_flags),
-	/* Every fault of ours may drop the mmap lock */
+	/* Every fault of this device may drop the mmap lock */
 	DMIRROR_CMD(READ_UNLOCKED, dmirror_read),
 	{
 		.request = HMM_DMIRROR_COMPUTE,
@@ -1873,7 +1879,7 @@ static long dmirror_ioctl(struct file *file, unsigned int cmd,
  * The file
  */
 
-/* Memory with struct pages in a mapping that is not ordinary memory's. */
+/* Maps pages of system memory as a driver does: VM_MIXEDMAP. */
 static int dmirror_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct dmirror *dmirror = file->private_data;
@@ -1911,7 +1917,7 @@ static int dmirror_open(struct inode *inode, struct file *file)
 	dmirror = kzalloc_obj(*dmirror);
 	if (!dmirror)
 		return -ENOMEM;
-	/* The misc device has left itself there */
+	/* misc_open() stored its struct there */
 	dmirror->device =
 		container_of(file->private_data, struct dmirror_device, misc);
 	dmirror->context = atomic64_inc_return(&contexts);
@@ -1947,10 +1953,10 @@ static int dmirror_close(struct inode *inode, struct file *file)
 	dmirror_drop(dmirror, 0, ULONG_MAX, true);
 	mutex_unlock(&dmirror->mutex);
 	hmm_mirror_unregister(&dmirror->mirror);
-	/* No callback from here on, and nobody else has the file */
+	/* No callback runs from here on, and the file has no other user */
 	WARN_ON_ONCE(dmirror->ranges || dmirror->mapped ||
 		     !xa_empty(&dmirror->pt) || !list_empty(&dmirror->claims));
-	/* A page that refuses stays, and the module with it */
+	/* A page that cannot be evicted stays, and so does the module */
 	dmirror_evict(dmirror->device, dmirror->context);
 	mutex_destroy(&dmirror->mutex);
 	kfree(dmirror);
@@ -1977,7 +1983,7 @@ static const char * const dmirror_names[] = {
 static struct dmirror_device dmirror_devices[ARRAY_SIZE(dmirror_names)];
 static int dmirror_nr_devices;
 
-/* Addresses that nothing else has, of which the CPU has no memory behind. */
+/* Reserves unused addresses without memory behind them. */
 static int dmirror_find_private(struct dev_pagemap *pagemap)
 {
 	struct resource *res;
@@ -1999,7 +2005,7 @@ static void dmirror_release_memory(struct dmirror_device *device)
 	kvfree(device->slots);
 }
 
-/* Private memory for @spm 0, else the coherent memory that is there. */
+/* Adds private memory if @spm is 0, else the coherent memory at @spm. */
 static int dmirror_add_memory(struct dmirror_device *device, unsigned long spm)
 {
 	struct dev_pagemap *pagemap = &device->pagemap;
@@ -2103,7 +2109,7 @@ static int __init dmirror_init(void)
 static void __exit dmirror_exit(void)
 {
 	dmirror_remove_devices();
-	/* What hmm_mirror_unregister() left to be freed later calls us no more */
+	/* Wait for SRCU callbacks that hmm_mirror_unregister() left */
 	mmu_notifier_synchronize();
 }
 

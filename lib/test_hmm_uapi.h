@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a process says to the dummy device, /dev/hmm_dmirrorN.
+ * Requests of a process to the dummy device, /dev/hmm_dmirrorN.
  *
  * Requests 0x00 to 0x09 keep the numbers and the struct that hmm-tests of a
  * stock kernel uses; the last two came after 6.12. Requests from 0x80 on are
