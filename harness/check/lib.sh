@@ -4,8 +4,10 @@
 # CHECK (a directory for their files, with a configured kernel in it) and the
 # settings of make.
 
-. "${BASH_SOURCE[0]%/*}/../lib.sh"
-. "${BASH_SOURCE[0]%/*}/../totals.sh"
+# shellcheck source=harness/lib.sh
+. "$HARNESS/lib.sh"
+# shellcheck source=harness/totals.sh
+. "$HARNESS/totals.sh"
 
 # ours PATTERN...: print the files of the series whose path in the tree matches.
 ours()

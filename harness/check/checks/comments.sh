@@ -13,7 +13,7 @@ cd "$TOP"
 own_files | grep -vE '[.](md|patch|rst|tsv|txt)$' > "$CHECK/comments.list"
 while read -r file; do
 	status=0
-	! grep -nHE -- "$OPENING[[:space:]]*${WORDS}[[:space:]]" "$file" ||
+	! grep -nHE -- "${OPENING}[[:space:]]*${WORDS}[[:space:]]" "$file" ||
 		status=1
 	result "$status" "$file"
 done < "$CHECK/comments.list"
