@@ -40,9 +40,7 @@
 #include <linux/hmm.h>
 #include <linux/iommu-dma.h>
 #include <linux/memory.h>
-#include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/mmzone.h>
 #include <linux/pci.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
@@ -51,11 +49,10 @@
 #include <linux/srcu.h>
 #include <linux/swiotlb.h>
 
+#include "hmm-dma-kind.h"
+
 /* Ownership never changes, so the CPU's caches are not to be touched */
 #define HMM_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
-
-/* Memory is of one kind in each aligned block of so many pages */
-#define HMM_DMA_ZONE_PAGES	(SZ_2M >> PAGE_SHIFT)
 
 /* Entries handled between two calls of cond_resched() */
 #define HMM_DMA_PART		65536UL
@@ -76,12 +73,7 @@ static void hmm_dma_api_unmap(struct device *device, dma_addr_t addr,
 	dma_unmap_page_attrs(device, addr, PAGE_SIZE, dir, HMM_DMA_ATTRS);
 }
 
-static struct dev_pagemap *hmm_dma_get_pagemap(unsigned long pfn)
-{
-	return get_dev_pagemap(pfn, NULL);
-}
-
-/* -------------------------------------------------------- devices and kinds */
+/* ----------------------------------------------------------------- devices */
 
 /* True if @device has neither an IOMMU nor DMA operations of its own. */
 static bool hmm_dma_is_direct(struct device *device)
@@ -133,100 +125,6 @@ static bool hmm_dma_bounced(struct device *device, dma_addr_t addr)
 	return hmm_dma_is_direct(device) && dma_need_sync(device, addr);
 }
 
-/**
- * enum hmm_dma_kind - kind of memory, as far as a bus is concerned
- * @HMM_DMA_RAM: ordinary memory
- * @HMM_DMA_DEVICE: memory of a device that the CPU uses like ordinary memory
- * @HMM_DMA_PEER: memory that no bus reaches, or only as the peer it is
- */
-enum hmm_dma_kind {
-	HMM_DMA_RAM,
-	HMM_DMA_DEVICE,
-	HMM_DMA_PEER,
-};
-
-/**
- * struct hmm_dma_known - pages whose kind has been looked up
- * @start: the first of them
- * @n: how many they are
- * @kind: the kind of all of them
- */
-struct hmm_dma_known {
-	unsigned long start;
-	unsigned long n;
-	enum hmm_dma_kind kind;
-};
-
-#ifdef CONFIG_ZONE_DEVICE
-/* The size of the aligned block around @pfn that is RAM alone; 0 if not. */
-static unsigned long hmm_dma_ram_around(unsigned long pfn)
-{
-	struct mem_section *section = __pfn_to_section(pfn);
-
-	if (online_section(section) && !online_device_section(section))
-		return PAGES_PER_SECTION;
-	return 0;
-}
-#else
-static unsigned long hmm_dma_ram_around(unsigned long pfn)
-{
-	return 1UL << (BITS_PER_LONG - 1);
-}
-#endif
-
-/*
- * The kind that the pagemap says. One that is about to go is not found, but
- * then the range is not valid any more. Private memory has entries that say so
- * and are not mapped: it comes here only if the driver wrote the entry itself.
- */
-static enum hmm_dma_kind hmm_dma_pagemap_kind(unsigned long pfn)
-{
-	struct dev_pagemap *pagemap = hmm_dma_get_pagemap(pfn);
-	enum hmm_dma_kind kind = HMM_DMA_DEVICE;
-
-	if (!pagemap)
-		return HMM_DMA_RAM;
-	if (pagemap->type == MEMORY_DEVICE_PCI_P2PDMA ||
-	    pagemap->type == MEMORY_DEVICE_PRIVATE)
-		kind = HMM_DMA_PEER;
-	put_dev_pagemap(pagemap);
-	return kind;
-}
-
-static bool hmm_dma_is_known(const struct hmm_dma_known *known,
-			     unsigned long pfn)
-{
-	return pfn - known->start < known->n;
-}
-
-/* RAM next to RAM that is known is known as well. */
-static noinline void hmm_dma_look_up(struct hmm_dma_known *known,
-				     unsigned long pfn)
-{
-	unsigned long ram = hmm_dma_ram_around(pfn);
-	unsigned long n = ram ?: HMM_DMA_ZONE_PAGES;
-	unsigned long start = round_down(pfn, n);
-
-	if (ram && known->n && known->kind == HMM_DMA_RAM) {
-		if (start == known->start + known->n)
-			start = known->start;
-		if (start == known->start || start + n == known->start)
-			n += known->n;
-	}
-	known->n = n;
-	known->start = start;
-	known->kind = ram ? HMM_DMA_RAM : hmm_dma_pagemap_kind(pfn);
-}
-
-/* The kind of memory at @pfn; reads no struct page, see above. */
-static enum hmm_dma_kind hmm_dma_kind(struct hmm_dma_known *known,
-				      unsigned long pfn)
-{
-	if (!hmm_dma_is_known(known, pfn))
-		hmm_dma_look_up(known, pfn);
-	return known->kind;
-}
-
 /* ------------------------------------------------------ entries of a range */
 
 static unsigned long hmm_dma_npages(const struct hmm_range *range)
@@ -251,6 +149,7 @@ static enum dma_data_direction hmm_dma_direction(bool write)
  * struct hmm_dma_code - a range's encoding, and values derived from it
  * @enc: see &struct hmm_encoding
  * @kind: the flags VALID and PRIVATE; no bus can reach private memory
+ * @flags: all flags; the rest of an entry is its pfn
  * @step: difference between the entries of two consecutive pfns
  * @within: the bits of a pfn that are its place in its block; a piece stays
  *	within a block. All bits where pieces have no bound
@@ -259,6 +158,7 @@ static enum dma_data_direction hmm_dma_direction(bool write)
 struct hmm_dma_code {
 	struct hmm_encoding enc;
 	u64 kind;
+	u64 flags;
 	u64 step;
 	u64 within;
 	bool value_has_valid;
@@ -272,6 +172,7 @@ static struct hmm_dma_code hmm_dma_code(const struct hmm_range *range)
 	return (struct hmm_dma_code){
 		.enc = enc,
 		.kind = kind,
+		.flags = kind | enc.write,
 		.step = 1ULL << enc.shift,
 		.within = ~0ULL,
 		.value_has_valid = (enc.none & kind) == enc.valid ||
@@ -295,7 +196,7 @@ static bool hmm_dma_writable(const struct hmm_dma_code *code, u64 entry)
 
 static unsigned long hmm_dma_pfn(const struct hmm_dma_code *code, u64 entry)
 {
-	return hmm_encoding_pfn(&code->enc, entry);
+	return (entry & ~code->flags) >> code->enc.shift;
 }
 
 /*

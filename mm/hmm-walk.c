@@ -102,18 +102,24 @@ static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
 }
 
 /* Writes @n entries to @out, incrementing by @step. */
-static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step,
-			  u64 sticky)
+static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 {
 	unsigned int i;
 
 	/* Two instructions a page, as a huge page has many */
-	for (; n >= HMM_FILL_UNROLL && !sticky;
+	for (; n >= HMM_FILL_UNROLL;
 	     n -= HMM_FILL_UNROLL, out += HMM_FILL_UNROLL) {
 #pragma GCC unroll 128
 		for (i = 0; i < HMM_FILL_UNROLL; i++, entry += step)
 			out[i] = entry;
 	}
+	for (; n; n--, entry += step)
+		*out++ = entry;
+}
+
+static noinline void hmm_fill_pfns_sticky(u64 *out, unsigned long n, u64 entry,
+					  u64 step, u64 sticky)
+{
 	for (; n; n--, entry += step)
 		hmm_put(out++, entry, sticky);
 }
@@ -124,13 +130,16 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 *out = w->out + hmm_index(w, addr);
+	const u64 step = 1ULL << w->enc.shift;
 
 	hmm_set_orders(w, addr, end, leaf->order);
 	if (leaf->kind >= HMM_LEAF_EMPTY)
 		hmm_fill_value(&w->enc, out, leaf->value, n);
+	else if (unlikely(w->enc.sticky))
+		hmm_fill_pfns_sticky(out, n, hmm_encode(&w->enc, leaf), step,
+				     w->enc.sticky);
 	else
-		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
-			      1ULL << w->enc.shift, w->enc.sticky);
+		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf), step);
 }
 
 /* Returns true if @leaf does not satisfy @req: the address must be faulted. */
