@@ -20,7 +20,7 @@
 /* Huge pages at multiples of this let others run */
 #define HMM_RESCHED_MASK	(64 * PMD_SIZE - 1)
 /* Entries of a huge page that are written without a test between them */
-#define HMM_FILL_UNROLL		128
+#define HMM_FILL_UNROLL		256
 
 /*
  * The lowest bit of the pfn in a PTE; 0 if entries are not filled in batches:
@@ -109,7 +109,7 @@ static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 	/* Two instructions a page, as a huge page has many */
 	for (; n >= HMM_FILL_UNROLL;
 	     n -= HMM_FILL_UNROLL, out += HMM_FILL_UNROLL) {
-#pragma GCC unroll 128
+#pragma GCC unroll 256
 		for (i = 0; i < HMM_FILL_UNROLL; i++, entry += step)
 			out[i] = entry;
 	}
