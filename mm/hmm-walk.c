@@ -69,7 +69,7 @@ static u64 hmm_encode(const struct hmm_encoding *enc,
 		entry |= enc->write;
 	if (leaf->kind == HMM_LEAF_PRIVATE)
 		entry |= enc->private;
-	return entry + leaf->order * enc->order_unit;
+	return entry;
 }
 
 /*
@@ -117,11 +117,14 @@ static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 		*out++ = entry;
 }
 
-static noinline void hmm_fill_pfns_sticky(u64 *out, unsigned long n, u64 entry,
-					  u64 step, u64 sticky)
+/* The same for encodings with an order or with sticky bits. */
+static noinline void hmm_fill_pfns_order(const struct hmm_encoding *enc,
+					 u64 *out, unsigned long n, u64 entry,
+					 u8 order)
 {
-	for (; n; n--, entry += step)
-		hmm_put(out++, entry, sticky);
+	entry += order * enc->order_unit;
+	for (; n; n--, entry += 1ULL << enc->shift)
+		hmm_put(out++, entry, enc->sticky);
 }
 
 /* Fills [addr, end), which lies in one leaf. */
@@ -130,16 +133,16 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 *out = w->out + hmm_index(w, addr);
-	const u64 step = 1ULL << w->enc.shift;
 
 	hmm_set_orders(w, addr, end, leaf->order);
 	if (leaf->kind >= HMM_LEAF_EMPTY)
 		hmm_fill_value(&w->enc, out, leaf->value, n);
-	else if (unlikely(w->enc.sticky))
-		hmm_fill_pfns_sticky(out, n, hmm_encode(&w->enc, leaf), step,
-				     w->enc.sticky);
+	else if (unlikely(w->enc.order_unit | w->enc.sticky))
+		hmm_fill_pfns_order(&w->enc, out, n, hmm_encode(&w->enc, leaf),
+				    leaf->order);
 	else
-		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf), step);
+		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
+			      1ULL << w->enc.shift);
 }
 
 /* Returns true if @leaf does not satisfy @req: the address must be faulted. */
