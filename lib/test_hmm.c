@@ -1057,7 +1057,8 @@ static void dmirror_copy_in(struct dmirror *dmirror,
 		struct page *to;
 
 		/* Only anonymous memory moves; a copy of another may not be ours */
-		if (!dmirror_can_move(args->src[i]) || (from && !PageAnon(from)))
+		if (!dmirror_can_move(args->src[i]) ||
+		    (from && !PageAnon(from)))
 			continue;
 		to = dmirror_alloc(dmirror);
 		if (!to)

@@ -146,7 +146,8 @@ static u64 hmm_copy_entries(u64 *to, const u64 *from, unsigned long n)
 	u64 any = 0;
 
 	while (n) {
-		unsigned long i, chunk = min_t(unsigned long, n, HMM_COPY_CHUNK);
+		unsigned long chunk = min_t(unsigned long, n, HMM_COPY_CHUNK);
+		unsigned long i;
 
 		for (i = 0; i < chunk; i++) {
 			to[i] = from[i];

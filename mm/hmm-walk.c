@@ -477,8 +477,8 @@ static unsigned long hmm_walk_equal(struct hmm_walk *w, pte_t *ptep, pte_t pte,
 }
 
 /* Writes the empty entries from @ptep on, @n at most, to @out. No requests. */
-static unsigned long hmm_fill_empty(const struct hmm_encoding *enc,
-				    pte_t *ptep, u64 *out, unsigned long n)
+static unsigned long hmm_fill_empty(const struct hmm_encoding *enc, pte_t *ptep,
+				    u64 *out, unsigned long n)
 {
 	unsigned long i = 0;
 
@@ -605,8 +605,7 @@ static noinline int hmm_walk_ptes(struct hmm_walk *w,
 static int hmm_walk_none(struct hmm_walk *w, struct vm_area_struct *vma,
 			 unsigned long addr, unsigned long end)
 {
-	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY,
-				 .value = w->enc.none };
+	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY, .value = w->enc.none };
 	unsigned long size = PMD_SIZE;
 
 	if (!vma) {
@@ -757,8 +756,7 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 {
 	struct hmm_walk *w = walk->private;
 	struct hstate *h = hstate_vma(walk->vma);
-	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY,
-				 .value = w->enc.none };
+	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY, .value = w->enc.none };
 	unsigned long offset = (addr & ~hmask) >> PAGE_SHIFT;
 	int ret = hmm_walk_pause(w);
 	pte_t pte;
@@ -841,8 +839,8 @@ static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
  * Returns the mapping of @addr; NULL if its entries do not depend on the page
  * table alone.
  */
-static struct vm_area_struct *
-hmm_find_vma(struct mm_struct *mm, unsigned long addr, bool strict)
+static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
+					   unsigned long addr, bool strict)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
 

@@ -612,7 +612,8 @@ static bool hmm_value_collides(const struct hmm_encoding *enc, u64 pfn,
  */
 static bool hmm_encoding_collides(const struct hmm_encoding *enc)
 {
-	const u64 valid = enc->valid, write = enc->write, private = enc->private;
+	const u64 valid = enc->valid, write = enc->write;
+	const u64 private = enc->private;
 	const u64 pfn = hmm_pfn_field(enc->shift);
 
 	/* Not is_power_of_2(), which takes a long */
@@ -643,8 +644,8 @@ static bool hmm_mm_gone(const struct hmm *hmm)
 static bool hmm_range_arguments_ok(const struct hmm_range *range)
 {
 	return PAGE_ALIGNED(range->start | range->end) &&
-	       range->start < range->end &&
-	       range->pfns && range->flags && range->values;
+	       range->start < range->end && range->pfns && range->flags &&
+	       range->values;
 }
 
 /*
