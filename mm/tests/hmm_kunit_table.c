@@ -629,20 +629,22 @@ static void device_private_page_that_userfaultfd_protects(struct kunit *test)
 	struct hk_devmem *mem = hk_devmem(test, hk);
 	unsigned long addr = hk_anon(test, 1);
 	u64 entry, there;
-	pte_t old;
+	pte_t *ptep, old;
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "no userfaultfd write protection here");
 	hk->dev->mirror.dev_private_owner = hk;
 	hk_write(test, addr, 1);
 	there = hk_entry(hk_to_device(test, mem, addr), HK_V | HK_P);
-	old = hk_set_pte(test, addr, __pte(0));
-	hk_set_pte(test, addr, pte_swp_mkuffd_wp(old));
+	/* Not set_pte_at(): PAGE_TABLE_CHECK warns about such an entry. */
+	ptep = pte_offset_kernel(hk_pmd(hk->mm, addr), addr);
+	old = ptep_get(ptep);
+	set_pte(ptep, pte_swp_mkuffd_wp(old));
 	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), there);
 	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V | HK_W, &entry),
 			1);
 	KUNIT_EXPECT_EQ(test, entry, there);
-	hk_set_pte(test, addr, old);
+	set_pte(ptep, old);
 	KUNIT_EXPECT_EQ(test, hk_snapshot(test, addr), there | HK_W);
 }
 
