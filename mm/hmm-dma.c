@@ -50,6 +50,7 @@
 #include <linux/swiotlb.h>
 
 #include "hmm-dma-kind.h"
+#include "hmm-internal.h"
 
 /* Ownership never changes, so the CPU's caches are not to be touched */
 #define HMM_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
@@ -255,26 +256,14 @@ static void hmm_dma_clear_addrs(const struct hmm_range *range,
 	}
 }
 
-/* A copy of the requests, or an error. */
+/* A copy of the requests, or NULL. */
 static u64 *hmm_dma_save_requests(const struct hmm_range *range)
 {
-	struct hmm_range part = {};
-	u64 *saved;
+	u64 *saved = kvmalloc_array(hmm_dma_npages(range), sizeof(*saved),
+				    GFP_KERNEL | __GFP_NOWARN);
 
-	saved = kvmalloc_array(hmm_dma_npages(range), sizeof(*saved),
-			       GFP_KERNEL | __GFP_NOWARN);
-	if (!saved)
-		return ERR_PTR(-ENOMEM);
-	while (hmm_dma_next_part(range, &part)) {
-		int ret = hmm_dma_pause();
-
-		if (ret) {
-			kvfree(saved);
-			return ERR_PTR(ret);
-		}
-		memcpy(saved + (part.pfns - range->pfns), part.pfns,
-		       hmm_dma_npages(&part) * sizeof(*saved));
-	}
+	if (saved)
+		hmm_copy_entries(saved, range->pfns, hmm_dma_npages(range));
 	return saved;
 }
 
@@ -295,9 +284,9 @@ static long hmm_dma_begin(struct hmm_range *range, struct device *device,
 	if (!hmm_dma_possible(device))
 		goto err_clear_addrs;
 	if (range->pfn_flags_mask) {
+		ret = -ENOMEM;
 		*saved = hmm_dma_save_requests(range);
-		ret = PTR_ERR_OR_ZERO(*saved);
-		if (ret)
+		if (!*saved)
 			goto err_clear_addrs;
 	}
 	ret = hmm_range_fault(range, flags);
@@ -312,13 +301,8 @@ err_clear_addrs:
 /* Restores the requests after an error in @ret, and frees them. */
 static void hmm_dma_end(struct hmm_range *range, u64 *saved, long ret)
 {
-	struct hmm_range part = {};
-
-	while (ret < 0 && saved && hmm_dma_next_part(range, &part)) {
-		memcpy(part.pfns, saved + (part.pfns - range->pfns),
-		       hmm_dma_npages(&part) * sizeof(*saved));
-		cond_resched();
-	}
+	if (ret < 0 && saved)
+		hmm_copy_entries(range->pfns, saved, hmm_dma_npages(range));
 	kvfree(saved);
 }
 

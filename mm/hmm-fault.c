@@ -47,15 +47,18 @@ static int hmm_fault_run(struct hmm_walk *w, unsigned long addr,
 	int ret = 0;
 
 	for (; addr < end && !ret; addr += PAGE_SIZE) {
-		if (fatal_signal_pending(current))
+		if (w->killable && fatal_signal_pending(current))
 			return -EINTR;
 		ret = hmm_fault_page(w, addr, fault_flags);
 	}
 	return ret;
 }
 
-/* Faults the pages that the walk has collected, each with its own need. */
-static int hmm_fault_missing(struct hmm_walk *w, unsigned int fault_flags)
+/*
+ * Faults the pages that the walk has collected, each with its own need. Returns
+ * -EAGAIN if a fault dropped the mmap lock.
+ */
+int hmm_fault_missing(struct hmm_walk *w, unsigned int fault_flags)
 {
 	unsigned int first, last;
 	int ret;
@@ -136,12 +139,13 @@ static void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
 		w->req = hmm_decode_req(&w->enc, range->default_flags);
 	w->poison = w->enc.error;
 	w->strict = true;
+	w->killable = true;
 	w->collided = &range->collided;
 	w->failed = range->start;
 }
 
 /* Copies @n entries and returns the union of their bits. */
-static u64 hmm_copy_entries(u64 *to, const u64 *from, unsigned long n)
+u64 hmm_copy_entries(u64 *to, const u64 *from, unsigned long n)
 {
 	u64 any = 0;
 

@@ -65,6 +65,7 @@ static u64 hmm_encode(const struct hmm_encoding *enc,
 	if (leaf->kind >= HMM_LEAF_EMPTY)
 		return leaf->value;
 	entry = ((u64)leaf->pfn << enc->shift) | enc->valid;
+	entry += leaf->order * enc->order_unit;
 	if (leaf->write)
 		entry |= enc->write;
 	if (leaf->kind == HMM_LEAF_PRIVATE)
@@ -117,14 +118,13 @@ static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 		*out++ = entry;
 }
 
-/* The same for encodings with an order or with sticky bits. */
-static noinline void hmm_fill_pfns_order(const struct hmm_encoding *enc,
-					 u64 *out, unsigned long n, u64 entry,
-					 u8 order)
+/* The same, where entries keep some bits of their input. */
+static noinline void hmm_fill_pfns_sticky(u64 *out, unsigned long n, u64 entry,
+					  u64 step, u64 sticky)
 {
-	entry += order * enc->order_unit;
-	for (; n; n--, entry += 1ULL << enc->shift)
-		hmm_put(out++, entry, enc->sticky);
+#pragma GCC unroll 8
+	for (; n; n--, entry += step)
+		hmm_put(out++, entry, sticky);
 }
 
 /* Fills [addr, end), which lies in one leaf. */
@@ -137,9 +137,9 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 	hmm_set_orders(w, addr, end, leaf->order);
 	if (leaf->kind >= HMM_LEAF_EMPTY)
 		hmm_fill_value(&w->enc, out, leaf->value, n);
-	else if (unlikely(w->enc.order_unit | w->enc.sticky))
-		hmm_fill_pfns_order(&w->enc, out, n, hmm_encode(&w->enc, leaf),
-				    leaf->order);
+	else if (unlikely(w->enc.sticky))
+		hmm_fill_pfns_sticky(out, n, hmm_encode(&w->enc, leaf),
+				     1ULL << w->enc.shift, w->enc.sticky);
 	else
 		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
 			      1ULL << w->enc.shift);
@@ -242,7 +242,7 @@ static __always_inline int hmm_walk_leaf(struct hmm_walk *w,
 static int hmm_walk_pause(const struct hmm_walk *w)
 {
 	cond_resched();
-	if (fatal_signal_pending(current))
+	if (w->killable && fatal_signal_pending(current))
 		return -EINTR;
 	/* Pairs with hmm_mark_ranges() */
 	return READ_ONCE(*w->collided) ? -EBUSY : 0;

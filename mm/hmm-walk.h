@@ -33,6 +33,7 @@ enum {
  * @owner: of the private memory that is used in place; NULL matches none
  * @poison: entry of poison and of guards
  * @strict: secret memory and shadow stacks are special too
+ * @killable: a fatal signal ends the walk and the faults
  * @collided: an invalidation has hit an entry that was read: the walk may stop
  * @vma: mapping that the walk stopped in
  * @missing: the pages from @miss on that must be faulted
@@ -57,6 +58,7 @@ struct hmm_walk {
 	void *owner;
 	u64 poison;
 	bool strict;
+	bool killable;
 	const bool *collided;
 
 	struct vm_area_struct *vma;
