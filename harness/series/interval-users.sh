@@ -46,6 +46,7 @@ sources()
 		moved | grep '\.c$' | grep -v '^tools/'
 		includers
 		echo "$ALSO"
+		(cd "$tree" && ls mm/hmm-interval*.c)
 	} | LC_ALL=C sort -u
 }
 

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Moves upstream's interval API aside, so that its header, walker and symbols
-# share no name with the mirror API:
+# share no name with the mirror API, and its DMA part to a file of its own:
 #
 #	move-interval.sh list TREE	print the files that it would change
 #	move-interval.sh move TREE	change them, then check; TREE may have
 #					only these files
 #	move-interval.sh check TREE	fail if an old name is left
+#	move-interval.sh names FILE	print the file with the new names
 #
 # The script searches for users of the API, so it works for a base with other
 # drivers.
@@ -112,7 +113,44 @@ move()
 	done <<< "$MOVES"
 	grep -q 'hmm-interval\.o' mm/Makefile ||
 		die "mm/Makefile of $tree has no known rule for mm/hmm.c"
+	split_dma
 	check
+}
+
+# head_of FILE: print all up to the last line that includes a header.
+head_of()
+{
+	awk '/^#include / { last = FNR }
+	     NR != FNR && FNR > last { exit }
+	     NR != FNR' "$1" "$1"
+}
+
+# split_dma: later bases have DMA of the interval API in the walker's file.
+split_dma()
+{
+	local from=mm/hmm-interval.c to=mm/hmm-interval-dma.c
+
+	grep -q ' hmm_interval_dma_map_alloc - ' $from || return 0
+	{ head_of $from; echo; } > $to
+	awk -v dma=$to -v rest=$from.new '
+		/^\/\*\*$/ { held = $0; next }
+		/ hmm_interval_dma_map_alloc - / { split_here = 1 }
+		{ out = split_here ? dma : rest }
+		held != "" {
+			print held >> out
+			held = ""
+		}
+		{ print >> out }' $from
+	# An empty line is left before the first function that moved.
+	sed -i -e '${/^$/d}' $from.new
+	mv -- $from.new $from
+	sed -i -e 's/+= hmm-interval\.o$/+= hmm-interval.o hmm-interval-dma.o/' \
+		mm/Makefile
+}
+
+names()
+{
+	sed -E -e "$(sed_script)" -- "$tree"
 }
 
 check()
@@ -129,8 +167,12 @@ check()
 		die "these lines of $tree still have an old name"
 }
 
-[ $# -eq 2 ] || die "usage: move-interval.sh list|move|check TREE"
+[ $# -eq 2 ] || die "usage: move-interval.sh list|move|check TREE, or names FILE"
 tree=$2
+if [ "$1" = names ]; then
+	names
+	exit
+fi
 found=$(mktemp)
 old_users=$(mktemp)
 trap 'rm -f "$found" "$old_users"' EXIT

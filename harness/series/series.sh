@@ -10,7 +10,7 @@
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-readonly MOST=15
+readonly MOST=16
 
 base=$1 overlay=$2
 out=$base/series
