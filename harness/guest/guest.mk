@@ -41,6 +41,20 @@ $(GUEST)/bin/stock-hmm-tests: $(BASE)/version $(HARNESS)/guest/patience.h
 		-I$(BASE)/pristine/tools/include/uapi hmm-tests.c \
 		$$(sed -n 's/^$$(TEST_GEN_FILES): *//p' Makefile) -o $@
 
+# The base's dummy device, and our walk beside the base's; see stock/lay.sh.
+STOCK := $(GUEST)/bin/stock-device-tests $(GUEST)/bin/hmm-diff-tests
+
+$(GUEST)/bin/stock-device-tests: $(HARNESS)/stock/stock-device-tests
+	@mkdir -p $(@D)
+	@cp $< $@
+
+$(GUEST)/bin/hmm-diff-tests: $(HARNESS)/stock/hmm-diff-tests.c \
+		$(BASE)/tree/.laid
+	@mkdir -p $(@D)
+	@$(GUEST_CC) $(GUEST_CFLAGS) -I$(PROGRAM_DIR) \
+		-DDIFF_ROUNDS=$(if $(filter plain,$(FLAVOUR)),10000,1000) \
+		-MMD -MP -MF $@.d -MT $@ $< -o $@
+
 # Drivers written to the API of v5.4. They have their own directory, as a test
 # loads them.
 COMPAT := $(TOP)/tools/testing/selftests/vm/compat
@@ -61,7 +75,7 @@ $(GUEST)/init: $(HARNESS)/guest/init.c
 # A base without the series has no modules.
 $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
-		$(COMPAT_DRIVERS) $(HARNESS)/guest/setup \
+		$(STOCK) $(COMPAT_DRIVERS) $(HARNESS)/guest/setup \
 		$(HARNESS)/guest/initramfs.sh $(BUSYBOX)
 	@rm -rf $(GUEST)/modules && mkdir -p $(GUEST)/modules
 	@for m in $(MODULES); do \
@@ -71,7 +85,9 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		/boot/bzImage=$(IMAGE) \
 		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
+		$(STOCK:%=/bin/=%) \
 		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
+		/modules/stock/=$(KBUILD)/lib/test_hmm_stock.ko \
 		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
 
 # guest.sh boots it, for bench through bench.sh.

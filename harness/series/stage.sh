@@ -5,8 +5,9 @@
 #
 # Makes DIR with all files in which the series differs from BASE/pristine, patch
 # by patch in the order of series/order. OVERLAY lists our files and the hunks.
-# With "link" our files are links, so that an edit needs no new DIR. With
-# "commit" they are copies, DIR is a git repository and each patch is a commit.
+# With "link" our files are links, so that an edit needs no new DIR, and DIR has
+# what only tests need too. With "commit" they are copies, DIR is a git
+# repository and each patch is a commit.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -282,3 +283,4 @@ if [ "$mode" = commit ]; then
 fi
 patches
 rest
+[ "$mode" = commit ] || "$here/../stock/lay.sh" "$pristine" "$dir"
