@@ -459,7 +459,10 @@ static void bench_interval_range(struct bench *b,
 	};
 }
 
-static int bench_interval_fault(struct bench *b)
+/* Starts over at -EBUSY, as drivers do. */
+static __always_inline int
+bench_interval_call(struct bench *b,
+		    int (*fault)(struct hmm_interval_range *range))
 {
 	struct mmu_interval_notifier *interval = &b->intervals[0].interval;
 	struct hmm_interval_range range;
@@ -469,13 +472,30 @@ static int bench_interval_fault(struct bench *b)
 	b->run->calls = 0;
 	do {
 		range.notifier_seq = mmu_interval_read_begin(interval);
-		ret = hmm_interval_range_fault(&range);
+		ret = fault(&range);
 		b->run->calls++;
 	} while (ret == -EBUSY);
 	if (ret)
 		return ret;
 	return mmu_interval_read_retry(interval, range.notifier_seq) ? -EBUSY :
 								       0;
+}
+
+static int bench_interval_fault(struct bench *b)
+{
+	return bench_interval_call(b, hmm_interval_range_fault);
+}
+
+static int bench_stock_range_fault(struct hmm_interval_range *range)
+{
+	if (hmm_stock_range_fault)
+		return hmm_stock_range_fault(range);
+	return hmm_interval_range_fault(range);
+}
+
+static int bench_stock_fault(struct bench *b)
+{
+	return bench_interval_call(b, bench_stock_range_fault);
 }
 
 static int bench_interval_drop(struct bench *b)
@@ -508,13 +528,13 @@ static void bench_interval_again(struct bench *b)
 		b->intervals[0].interval.mm = NULL;
 }
 
-static int bench_interval_take(struct bench *b)
+static int bench_stock_take(struct bench *b)
 {
 	int ret = bench_interval_insert_locked(b);
 
 	if (ret)
 		return ret;
-	ret = bench_interval_fault(b);
+	ret = bench_stock_fault(b);
 	bench_interval_remove(b);
 	return ret;
 }
@@ -525,7 +545,7 @@ static int bench_interval_idle(struct bench *b)
 	return bench_interval_drop(b);
 }
 
-static int bench_interval_device(struct bench *b)
+static int bench_stock_device(struct bench *b)
 {
 	struct bench_interval *dev = &b->intervals[0];
 	struct hmm_interval_range range;
@@ -539,7 +559,7 @@ static int bench_interval_device(struct bench *b)
 	do {
 		range.notifier_seq = mmu_interval_read_begin(&dev->interval);
 		mmap_read_lock(b->mm);
-		ret = hmm_interval_range_fault(&range);
+		ret = bench_stock_range_fault(&range);
 		mmap_read_unlock(b->mm);
 		b->run->calls++;
 		spin_lock(&dev->lock);
@@ -734,6 +754,10 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 		&bench_interval_family, BENCH_MMAP_READ,
 		bench_interval_before, bench_interval_fault,
 	},
+	[HMM_BENCH_STOCK_FAULT] = {
+		&bench_interval_family, BENCH_MMAP_READ,
+		bench_interval_before, bench_stock_fault,
+	},
 	[HMM_BENCH_WALK_COPY] = {
 		.lock = BENCH_MMAP_READ, .run = bench_walk_copy,
 	},
@@ -748,17 +772,17 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 		&bench_mirror_family, BENCH_MMAP_WRITE,
 		bench_mirror_drop, bench_mirror_take,
 	},
-	[HMM_BENCH_INTERVAL_TAKE] = {
+	[HMM_BENCH_STOCK_TAKE] = {
 		&bench_interval_family, BENCH_MMAP_WRITE,
-		bench_interval_drop, bench_interval_take,
+		bench_interval_drop, bench_stock_take,
 	},
 	[HMM_BENCH_MIRROR_DEVICE] = {
 		&bench_mirror_family, BENCH_UNLOCKED,
 		bench_mirror_idle, bench_mirror_device,
 	},
-	[HMM_BENCH_INTERVAL_DEVICE] = {
+	[HMM_BENCH_STOCK_DEVICE] = {
 		&bench_interval_family, BENCH_UNLOCKED,
-		bench_interval_idle, bench_interval_device,
+		bench_interval_idle, bench_stock_device,
 	},
 
 	[HMM_BENCH_MIRROR_RANGE_REGISTER] = {

@@ -15,6 +15,13 @@
 
 struct bench;
 struct bench_dma;
+struct hmm_interval_range;
+
+/*
+ * hmm_interval_range_fault() with the walk that it had before HMM's, in a kernel
+ * that was built with both.
+ */
+int __weak hmm_stock_range_fault(struct hmm_interval_range *range);
 
 /**
  * struct bench_mirror - a device that uses the mirror API

@@ -14,6 +14,8 @@
 
 /*
  * MIRROR operations use the mirror API, INTERVAL operations the interval API.
+ * STOCK operations use the interval API with the walk that it had before it was
+ * a layer over HMM's, in a kernel that has both; in others they are INTERVAL's.
  * "The page" is the first page of the given addresses.
  */
 enum hmm_bench_op {
@@ -25,6 +27,7 @@ enum hmm_bench_op {
 	/* Read, and fault if requested, all addresses in one range */
 	HMM_BENCH_MIRROR_FAULT,
 	HMM_BENCH_INTERVAL_FAULT,
+	HMM_BENCH_STOCK_FAULT,
 	/* A page walk that only copies the entries */
 	HMM_BENCH_WALK_COPY,
 	/* handle_mm_fault() for each page, within a MIRROR's range */
@@ -34,10 +37,10 @@ enum hmm_bench_op {
 
 	/* Register a range, fault it, check it, unregister it */
 	HMM_BENCH_MIRROR_TAKE,
-	HMM_BENCH_INTERVAL_TAKE,
+	HMM_BENCH_STOCK_TAKE,
 	/* The same with the waits and retries of a driver */
 	HMM_BENCH_MIRROR_DEVICE,
-	HMM_BENCH_INTERVAL_DEVICE,
+	HMM_BENCH_STOCK_DEVICE,
 
 	HMM_BENCH_MIRROR_RANGE_REGISTER,
 	HMM_BENCH_INTERVAL_INSERT,

@@ -236,6 +236,21 @@ static char *make_swapped(size_t npages)
 	errx(1, "pages do not go out to swap");
 }
 
+/* Resident pages of a file that only a write to this mapping copies. */
+static char *make_private_file(size_t npages)
+{
+	int fd = memfd_create("hmm-bench", MFD_CLOEXEC);
+	char *addr;
+
+	if (fd < 0 || ftruncate(fd, npages * PAGE) ||
+	    fallocate(fd, 0, 0, npages * PAGE))
+		err(1, "memfd");
+	addr = map(npages, MAP_PRIVATE, fd);
+	close(fd);
+	advise(addr, npages, MADV_POPULATE_READ);
+	return addr;
+}
+
 static void drop(char *addr, size_t npages)
 {
 	size_t size = (npages * PAGE + HUGE - 1) & ~(HUGE - 1);
@@ -263,7 +278,7 @@ enum found { ANY, NONE, HALF, ALL };
  *	behind it, where a search ends sooner
  * @run: the rest of the request
  * @ours: operation of the mirror API; in this and the following 0 means none
- * @stock: operation of the interval API
+ * @stock: operation of the interval API, with its walk of before
  * @limit: operation that is a lower limit
  * @pin: operation to compare with
  * @valid: pages that @ours and @stock must find
@@ -288,12 +303,12 @@ struct row {
 
 /* clang-format off */
 #define FAULTS		.ours = HMM_BENCH_MIRROR_FAULT, \
-			.stock = HMM_BENCH_INTERVAL_FAULT
+			.stock = HMM_BENCH_STOCK_FAULT
 #define WALKS		FAULTS, .limit = HMM_BENCH_WALK_COPY
 #define PINS		WALKS, .pin = HMM_BENCH_PIN
 #define MM_FAULTS	FAULTS, .limit = HMM_BENCH_MM_FAULT
 #define TAKES		.ours = HMM_BENCH_MIRROR_TAKE, \
-			.stock = HMM_BENCH_INTERVAL_TAKE
+			.stock = HMM_BENCH_STOCK_TAKE
 #define HITS		.ours = HMM_BENCH_MIRROR_INVALIDATE, \
 			.stock = HMM_BENCH_INTERVAL_INVALIDATE, \
 			.limit = HMM_BENCH_INTERVAL_MISS
@@ -341,6 +356,14 @@ static const struct row rows[] = {
 	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
 	{ "fault-zero", make_zero, MIB64, PER_PAGE, 3, true,
 	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	{ "fault-zero-32", make_zero, MIB64 / 2, PER_PAGE, 3, true,
+	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	{ "copy-file", make_private_file, MIB64, PER_PAGE, 3, true,
+	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	{ "copy-file-32", make_private_file, MIB64 / 2, PER_PAGE, 3, true,
+	  .run = { .req = WRITE }, MM_FAULTS, .valid = ALL, .writable = ALL },
+	{ "read-file-32", make_private_file, MIB64 / 2, PER_PAGE, 3, true,
+	  .run = { .req = READ }, WALKS, .valid = ALL, .writable = NONE },
 	HIT_ROW(10),
 	HIT_ROW(10000),
 	HIT_ROW(100000),
@@ -441,7 +464,8 @@ static void check_found(const struct row *row, const char *what,
 /* Check that the measured operation has done its work. */
 static void check_run(const struct row *row, const struct hmm_bench_run *run)
 {
-	if (run->op != row->ours && run->op != row->stock)
+	if (run->op != row->ours && run->op != row->stock &&
+	    run->op != HMM_BENCH_INTERVAL_FAULT)
 		return;
 	check_found(row, "there", row->valid, run->valid);
 	check_found(row, "writable", row->writable, run->writable);
@@ -528,11 +552,42 @@ static void check_cycles(void)
 		     one);
 }
 
+/* Prefix of the rows of the interval API, before and after */
+#define THROUGH		"interval-"
+
+static const char *count_only;
+
+static bool is_counted(const char *prefix, const char *name)
+{
+	char both[64];
+
+	snprintf(both, sizeof(both), "%s%s", prefix, name);
+	return !count_only || strstr(both, count_only);
+}
+
+static void print_count(const struct row *row, const char *prefix,
+			const char *side, double cycles,
+			unsigned long long calls)
+{
+	if (!is_counted(prefix, row->name))
+		return;
+	printf("count\t%s%s\t%s\t%s\t%.2f\t%llu\n", prefix, row->name, side,
+	       row->unit == PER_PAGE ? "page" : "call",
+	       row->unit == PER_PAGE ? cycles / row->npages : cycles, calls);
+	fflush(stdout);
+}
+
+static bool is_fault(const struct row *row)
+{
+	return row->ours == HMM_BENCH_MIRROR_FAULT && row->unit == PER_PAGE;
+}
+
 static void count_side(const struct row *row, const char *side, char *addr,
 		       enum hmm_bench_op op)
 {
+	bool through = op == HMM_BENCH_INTERVAL_FAULT;
+	struct hmm_bench_run run = {};
 	double values[16], cycles;
-	struct hmm_bench_run run;
 	unsigned int i;
 
 	if (!op)
@@ -548,11 +603,9 @@ static void count_side(const struct row *row, const char *side, char *addr,
 		cycles = run.median;
 	}
 	cycles -= count_nothing();
-	printf("count\t%s\t%s\t%s\t%.2f\t%llu\n", row->name, side,
-	       row->unit == PER_PAGE ? "page" : "call",
-	       row->unit == PER_PAGE ? cycles / row->npages : cycles,
-	       run.calls);
-	fflush(stdout);
+	print_count(row, through ? THROUGH : "", side, cycles, run.calls);
+	if (is_fault(row) && !through && op != row->ours)
+		print_count(row, THROUGH, side, cycles, run.calls);
 }
 
 /*
@@ -570,6 +623,8 @@ static void count_row(const struct row *row)
 	count_side(row, "pin", addr, row->pin);
 	if (row->pin)
 		count_side(row, "unpin", addr, HMM_BENCH_UNPIN);
+	if (is_fault(row))
+		count_side(row, "ours", addr, HMM_BENCH_INTERVAL_FAULT);
 	count_side(row, "stock", addr, row->stock);
 	if (late)
 		count_side(row, "limit", addr, row->limit);
@@ -714,7 +769,7 @@ static void load_with(unsigned int threads)
 	while (atomic_load(&load_done) < 2 * threads)
 		sched_yield();
 	load_side("ours", HMM_BENCH_MIRROR_DEVICE, addr, threads, unmapped);
-	load_side("stock", HMM_BENCH_INTERVAL_DEVICE, addr, threads,
+	load_side("stock", HMM_BENCH_STOCK_DEVICE, addr, threads,
 		  unmapped);
 	atomic_store(&load_stop, true);
 	for (i = 0; i < threads; i++)
@@ -756,14 +811,15 @@ static void load_all(const struct row *row)
 	load_with(LOAD_THREADS);
 }
 
-static bool count_all(const char *only)
+static bool count_all(void)
 {
 	bool good = true;
 	size_t i;
 
 	check_cycles();
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		if (!only || strstr(rows[i].name, only))
+		if (is_counted("", rows[i].name) ||
+		    (is_fault(&rows[i]) && is_counted(THROUGH, rows[i].name)))
 			good &= alone(count_row, &rows[i]);
 	return good;
 }
@@ -784,8 +840,10 @@ int main(int argc, char **argv)
 	bench_fd = open("/dev/hmm_bench", O_RDWR | O_CLOEXEC);
 	if (bench_fd < 0)
 		err(1, "/dev/hmm_bench");
-	if (argc >= 2 && !strcmp(argv[1], "count"))
-		return !count_all(argv[2]);
+	if (argc >= 2 && !strcmp(argv[1], "count")) {
+		count_only = argv[2];
+		return !count_all();
+	}
 	if (argc == 2 && !strcmp(argv[1], "wall"))
 		return !wall_all();
 	errx(2, "usage: hmm-bench count [ROWS]|wall");
