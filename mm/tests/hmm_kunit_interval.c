@@ -22,9 +22,10 @@
 #define HK_PATIENCE	100
 
 /* A range of @npages pages from @addr on with a request for all of them. */
-static struct hmm_interval_range *
-hk_interval(struct kunit *test, unsigned long addr, unsigned long npages,
-	    unsigned long request)
+static struct hmm_interval_range *hk_interval(struct kunit *test,
+					      unsigned long addr,
+					      unsigned long npages,
+					      unsigned long request)
 {
 	struct hmm_interval_range *range;
 	struct hk_foreign *notifier;
@@ -72,7 +73,8 @@ static unsigned long hk_entries(struct hmm_interval_range *range,
 	unsigned long found = 0;
 
 	for (i = 0; i < n; i++)
-		found += (range->hmm_pfns[i] & (HK_IV | HK_IW | HK_IE)) == flags;
+		found += (range->hmm_pfns[i] & (HK_IV | HK_IW | HK_IE)) ==
+			 flags;
 	return found;
 }
 
@@ -118,8 +120,8 @@ static void arguments_are_checked(struct kunit *test)
 static void number_that_moved_is_busy_before_a_walk(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 2);
-	unsigned long addr = hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, 2 * PAGE_SIZE, HK_RW, MAP_SHARED);
 	struct hmm_interval_range *range = hk_interval(test, addr, 2, 0);
 	struct hk_inval *inval;
 
@@ -167,13 +169,12 @@ static void last_walk_is_not_checked(struct kunit *test)
 	unsigned long addr = hk_anon(test, 2);
 	struct hk_hit hit = { test, addr + PAGE_SIZE, 1 };
 	struct hmm_interval_range *range = hk_interval(test, addr, 2, 0);
-	pte_t old;
+	pte_t special, old;
 
 	hk_remap(test, addr, 1, hf->file, HK_RW);
 	hk_write(test, addr, 1);
-	old = hk_set_pte(test, addr,
-			 pte_mkspecial(pfn_pte(hk_pfn(test, addr),
-					       PAGE_READONLY)));
+	special = pte_mkspecial(pfn_pte(hk_pfn(test, addr), PAGE_READONLY));
+	old = hk_set_pte(test, addr, special);
 	hf->walk_arg = &hit;
 	hf->walk_hook = hk_hit_now;
 	KUNIT_EXPECT_EQ(test, hk_begin_call(test, range), 0);
@@ -189,11 +190,11 @@ static void number_that_moves_in_a_fault_costs_one_more_call(struct kunit *test)
 {
 	const unsigned long npages = 3 * HPAGE_PMD_NR;
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, npages);
-	unsigned long addr = hk_map(test, hf->file, npages << PAGE_SHIFT, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, npages << PAGE_SHIFT, HK_RW, MAP_SHARED);
 	struct hk_hit hit = { test, addr, 2 };
-	struct hmm_interval_range *range = hk_interval(test, addr, npages,
-						       HK_READ);
+	struct hmm_interval_range *range =
+		hk_interval(test, addr, npages, HK_READ);
 
 	hf->hook = hk_hit_in_fault;
 	hf->hook_arg = &hit;
@@ -208,8 +209,8 @@ static void copies_cost_one_more_call(struct kunit *test)
 {
 	const unsigned long npages = 4 * HPAGE_PMD_NR;
 	unsigned long addr = hk_anon(test, npages);
-	struct hmm_interval_range *range = hk_interval(test, addr, npages,
-						       HK_WRITE);
+	struct hmm_interval_range *range =
+		hk_interval(test, addr, npages, HK_WRITE);
 
 	hk_read(test, addr, npages);
 	KUNIT_EXPECT_EQ(test, hk_begin_call(test, range), -EBUSY);
@@ -222,10 +223,10 @@ static void reading_makes_no_copy(struct kunit *test)
 {
 	const unsigned long npages = 2 * HPAGE_PMD_NR;
 	struct file *file = hk_shmem_file(test, npages << PAGE_SHIFT);
-	unsigned long addr = hk_map(test, file, npages << PAGE_SHIFT, HK_RW,
-				    MAP_PRIVATE);
-	struct hmm_interval_range *range = hk_interval(test, addr, npages,
-						       HK_READ);
+	unsigned long addr =
+		hk_map(test, file, npages << PAGE_SHIFT, HK_RW, MAP_PRIVATE);
+	struct hmm_interval_range *range =
+		hk_interval(test, addr, npages, HK_READ);
 
 	hk_read(test, addr, npages);
 	KUNIT_EXPECT_EQ(test, hk_begin_call(test, range), 0);
@@ -245,8 +246,8 @@ static void hk_page_at_last(struct vm_fault *vmf, void *arg)
 static void faults_have_no_limit_while_the_number_holds(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 1);
-	unsigned long addr = hk_map(test, hf->file, PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
 	struct hmm_interval_range *range = hk_interval(test, addr, 1, HK_READ);
 
 	hf->hook = hk_page_at_last;
@@ -263,8 +264,8 @@ static void faults_have_no_limit_while_the_number_holds(struct kunit *test)
 static void number_that_moves_without_progress_is_busy(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 1);
-	unsigned long addr = hk_map(test, hf->file, PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
 	struct hk_hit hit = { test, addr, 1 };
 	struct hmm_interval_range *range = hk_interval(test, addr, 1, HK_READ);
 
@@ -300,8 +301,8 @@ static void error_leaves_the_input_after_it(struct kunit *test)
 static void each_page_is_faulted_with_its_own_need(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 6);
-	unsigned long addr = hk_map(test, hf->file, 6 * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, 6 * PAGE_SIZE, HK_RW, MAP_SHARED);
 	struct hmm_interval_range *range = hk_interval(test, addr, 6, 0);
 
 	range->pfn_flags_mask = HK_WRITE;
@@ -324,8 +325,8 @@ static void entries_have_the_order_of_their_mapping(struct kunit *test)
 	for (i = 0; i < HPAGE_PMD_NR - 1; i++)
 		if (range->hmm_pfns[i] !=
 		    ((hk_pfn(test, addr) + i + 1) | HK_IV | HK_IW |
-		     ((unsigned long)HPAGE_PMD_ORDER <<
-		      HMM_INTERVAL_PFN_ORDER_SHIFT)))
+		     ((unsigned long)HPAGE_PMD_ORDER
+		      << HMM_INTERVAL_PFN_ORDER_SHIFT)))
 			break;
 	KUNIT_EXPECT_EQ(test, i, HPAGE_PMD_NR - 1);
 	KUNIT_EXPECT_EQ(test, hmm_interval_pfn_to_map_order(range->hmm_pfns[0]),
@@ -359,8 +360,7 @@ static void own_private_memory_stays(struct kunit *test)
 	range->default_flags = HK_READ;
 	while (hk_begin_call(test, range) == -EBUSY)
 		;
-	KUNIT_EXPECT_EQ(test, range->hmm_pfns[0],
-			hk_pfn(test, addr) | HK_IV);
+	KUNIT_EXPECT_EQ(test, range->hmm_pfns[0], hk_pfn(test, addr) | HK_IV);
 	hk_reap(test, child);
 }
 
