@@ -24,7 +24,7 @@ hmm_range_fault	hmm_interval_range_fault
 hmm_range_fault_unlocked_timeout	hmm_interval_range_fault_unlocked_timeout
 hmm_dma_([a-z_]+)	hmm_interval_dma_\1
 hmm_pfn_to_([a-z_]+)	hmm_interval_pfn_to_\1
-HMM_PFN_([A-Z_]+)	HMM_INTERVAL_PFN_\1
+HMM_PFN_([A-Z0-9_]+)	HMM_INTERVAL_PFN_\1
 HMM_RANGE_DEFAULT_TIMEOUT	HMM_INTERVAL_DEFAULT_TIMEOUT
 HMM_MIRROR	HMM_INTERVAL
 CONFIG_HMM_MIRROR	CONFIG_HMM_INTERVAL
