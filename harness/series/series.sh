@@ -42,8 +42,8 @@ set_date()
 	export GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date
 }
 
-# figures: print the counts of mirrors and of the interval API, of this build's
-# `make bench` or else those kept with the series.
+# figures: print the counts of the series and of the base's interval API, of this
+# build's `make bench` or else those kept with the series.
 figures()
 {
 	local tsv
@@ -60,7 +60,7 @@ figures()
 		file == "rows" { if (!/^(#|$)/) text[$1] = $4; next }
 		FNR == 1 {
 			print "Instructions a page, or a call (make bench):\n"
-			printf form, "", "mirrors", "interval"
+			printf form, "", "series", "base"
 			next
 		}
 		$1 in text { printf form, text[$1], $2, $4 }' \
