@@ -79,7 +79,22 @@ static u64 hmm_encode(const struct hmm_encoding *enc,
  */
 static __always_inline void hmm_put(u64 *out, u64 entry, u64 sticky)
 {
-	*out = sticky ? entry | (*out & sticky) : entry;
+	if (__builtin_constant_p(sticky) && !sticky)
+		*out = entry;
+	else
+		*out = entry | (*out & sticky);
+}
+
+/*
+ * Writes @n entries to @out, incrementing by @step, which keep some bits of
+ * their input.
+ */
+static noinline void hmm_fill_sticky(u64 *out, unsigned long n, u64 entry,
+				     u64 step, u64 sticky)
+{
+#pragma GCC unroll 16
+	for (; n; n--, entry += step)
+		hmm_put(out++, entry, sticky);
 }
 
 /* Writes @n entries with one value to @out. */
@@ -90,8 +105,7 @@ static void hmm_fill_value(const struct hmm_encoding *enc, u64 *out, u64 value,
 		memset64(out, value, n);
 		return;
 	}
-	for (; n; n--)
-		hmm_put(out++, value, enc->sticky);
+	hmm_fill_sticky(out, n, value, 0, enc->sticky);
 }
 
 static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
@@ -118,15 +132,6 @@ static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 		*out++ = entry;
 }
 
-/* The same, where entries keep some bits of their input. */
-static noinline void hmm_fill_pfns_sticky(u64 *out, unsigned long n, u64 entry,
-					  u64 step, u64 sticky)
-{
-#pragma GCC unroll 8
-	for (; n; n--, entry += step)
-		hmm_put(out++, entry, sticky);
-}
-
 /* Fills [addr, end), which lies in one leaf. */
 static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 		     const struct hmm_leaf *leaf)
@@ -138,8 +143,8 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 	if (leaf->kind >= HMM_LEAF_EMPTY)
 		hmm_fill_value(&w->enc, out, leaf->value, n);
 	else if (unlikely(w->enc.sticky))
-		hmm_fill_pfns_sticky(out, n, hmm_encode(&w->enc, leaf),
-				     1ULL << w->enc.shift, w->enc.sticky);
+		hmm_fill_sticky(out, n, hmm_encode(&w->enc, leaf),
+				1ULL << w->enc.shift, w->enc.sticky);
 	else
 		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
 			      1ULL << w->enc.shift);
@@ -489,6 +494,23 @@ static unsigned long hmm_fill_empty(const struct hmm_encoding *enc, pte_t *ptep,
 }
 
 /*
+ * Returns how many entries from @ptep on, @n at most, are plain and can be
+ * written or not, as @pte, the first of them. They need the same faults.
+ */
+static unsigned long hmm_count_plain(pte_t *ptep, pte_t pte, unsigned long n)
+{
+	bool write = pte_write(pte);
+	unsigned long i;
+
+	for (i = 1; i < n; i++) {
+		pte = ptep_get_lockless(ptep + i);
+		if (!hmm_pte_plain(pte) || pte_write(pte) != write)
+			break;
+	}
+	return i;
+}
+
+/*
  * A fault of a NUMA hint or of private memory may move more than its page: a
  * folio, or any pages that the owner chooses. All of the page table is read
  * again after such a fault; if it moves pages of another page table too, the
@@ -552,7 +574,9 @@ static void hmm_collect_missing(struct hmm_walk *w, pte_t *ptep,
 
 	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n) {
 		pte = ptep_get_lockless(ptep);
-		n = hmm_count_equal(ptep, pte, (end - addr) >> PAGE_SHIFT);
+		n = (end - addr) >> PAGE_SHIFT;
+		n = hmm_pte_plain(pte) ? hmm_count_plain(ptep, pte, n) :
+					 hmm_count_equal(ptep, pte, n);
 		hmm_classify_pte(w, w->vma, addr, pte, &leaf);
 		if (!hmm_need_fault(w->req, &leaf) ||
 		    leaf.kind == HMM_LEAF_BROKEN)
