@@ -486,12 +486,8 @@ static int bench_interval_fault(struct bench *b)
 	return bench_interval_call(b, hmm_interval_range_fault);
 }
 
-static int bench_stock_range_fault(struct hmm_interval_range *range)
-{
-	if (hmm_stock_range_fault)
-		return hmm_stock_range_fault(range);
-	return hmm_interval_range_fault(range);
-}
+int (*bench_stock_range_fault)(struct hmm_interval_range *range) =
+	hmm_interval_range_fault;
 
 static int bench_stock_fault(struct bench *b)
 {

@@ -18,10 +18,10 @@ struct bench_dma;
 struct hmm_interval_range;
 
 /*
- * hmm_interval_range_fault() with the walk that it had before HMM's, in a kernel
- * that was built with both.
+ * hmm_interval_range_fault(); in a kernel that was built with the walk that it
+ * had before HMM's as well, with that walk.
  */
-int __weak hmm_stock_range_fault(struct hmm_interval_range *range);
+extern int (*bench_stock_range_fault)(struct hmm_interval_range *range);
 
 /**
  * struct bench_mirror - a device that uses the mirror API

@@ -2,8 +2,8 @@
 /*
  * Calls hmm_interval_range_fault(), or the base's function of that name as it
  * was before the series (mm/hmm-stock.c), on memory of the caller, and returns
- * the entries. hmm-diff-tests compares them. For kernels of tests only: entries
- * have pfns.
+ * the entries. hmm-diff-tests compares them. The benchmark gets the base's as
+ * well. For kernels of tests only: entries have pfns.
  */
 #include <linux/fs.h>
 #include <linux/hmm-interval.h>
@@ -19,6 +19,7 @@
 #include <linux/uaccess.h>
 
 #include "../mm/hmm-walk.h"
+#include "hmm_bench.h"
 #include "hmm_diff.h"
 
 /* Calls that return -EBUSY before it is taken for a loop */
@@ -169,4 +170,9 @@ static struct miscdevice diff_device = {
 	.mode	= 0600,
 };
 
-builtin_misc_device(diff_device);
+static int __init diff_init(void)
+{
+	bench_stock_range_fault = hmm_stock_range_fault;
+	return misc_register(&diff_device);
+}
+device_initcall(diff_init);
