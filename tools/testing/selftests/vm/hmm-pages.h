@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,21 +106,37 @@ static inline size_t hmm_pages_out(const void *addr, size_t npages)
 	return out;
 }
 
+/* One attempt, on a CPU that the caller may run on. */
+static inline size_t hmm_swap_out_on(int cpu, void *addr, size_t npages)
+{
+	cpu_set_t one, old;
+	int ret;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_getaffinity(0, sizeof(old), &old))
+		return 0;
+	/* An error leaves it on any of its CPUs */
+	sched_setaffinity(0, sizeof(one), &one);
+	ret = madvise(addr, npages * PAGE, MADV_PAGEOUT);
+	sched_setaffinity(0, sizeof(old), &old);
+	return ret ? 0 : hmm_pages_out(addr, npages);
+}
+
 /*
  * Swap pages out. Returns the number of pages that are out at the end. The
- * kernel skips a page that another CPU has not put on its LRU list yet, so
- * this tries several times.
+ * kernel skips a page that a CPU has not put on its LRU list yet, and only that
+ * CPU puts it there, so this tries several times, on each CPU.
  */
 static inline size_t hmm_swap_out(void *addr, size_t npages)
 {
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	size_t out = 0;
 
 	for (int i = 0; i < 50 && out < npages; i++) {
 		if (i)
 			usleep(1000 * i);
-		if (madvise(addr, npages * PAGE, MADV_PAGEOUT))
-			return 0;
-		out = hmm_pages_out(addr, npages);
+		out = hmm_swap_out_on(i % cpus, addr, npages);
 	}
 	return out;
 }
