@@ -16,6 +16,8 @@ Heterogeneous memory management for the kernel: mirrors.
                            ONLY=name counts rows with that in their name
   make guest CMD='...'     boot, run the command, exit with its status;
                            FILES='a b' are copied to its directory first
+                           ROOT=host runs it on this machine's root file
+                           system, read-only: its programs, no image
   make shell               boot, with a shell on this terminal
   make modules M=DIR       build the driver in DIR against the guest's kernel
   make kernel              build the guest's kernel

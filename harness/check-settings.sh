@@ -68,6 +68,14 @@ accel()
 	esac
 }
 
+root()
+{
+	case ${ROOT-} in
+	'' | host) ;;
+	*) refuse ROOT "give host, or nothing for the guest's own" ;;
+	esac
+}
+
 module()
 {
 	[ -n "${M-}" ] || die "say where the driver is: make modules M=DIR"
@@ -132,6 +140,9 @@ switch KCSAN
 	die "KASAN and KCSAN exclude each other: give DEBUG=1 or KCSAN=1"
 case $verb in
 run | test | bench | guest | shell) accel ;;
+esac
+case $verb in
+guest | shell) root ;;
 esac
 case $verb in
 modules) module ;;

@@ -20,6 +20,10 @@ ACCEL ?= tcg
 # Time limit of a guest in seconds.
 TIMEOUT ?=
 
+# ROOT=host: the guest's programs run on the host's root file system, which the
+# guest can read; what it writes is lost at its end.
+ROOT ?=
+
 # Number of parallel jobs, unless make got -j.
 JOBS ?= $(shell nproc)
 
@@ -67,4 +71,4 @@ export KBUILD_BUILD_VERSION := 1
 PROGRESS := $(HARNESS)/progress.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
-export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS
+export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT

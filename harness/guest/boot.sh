@@ -72,6 +72,20 @@ dma_devices()
 	)
 }
 
+# host_root: export the host's root file system, read-only. The device names its
+# bus, as QEMU would choose that of the pxb.
+# shellcheck disable=SC2054 # the commas are intended
+host_root()
+{
+	local export=local,id=host,path=/,readonly=on
+
+	[ "${ROOT-}" = host ] || return 0
+	qemu+=(
+		-fsdev "$export,security_model=none,multidevs=remap"
+		-device virtio-9p-pci,bus=pcie.0,fsdev=host,mount_tag=host
+	)
+}
+
 # cpus: with HMM_CPUS=counted one CPU, which takes 1 ns for each instruction.
 # shellcheck disable=SC2054 # the commas are intended
 cpus()
@@ -105,6 +119,7 @@ qemu_line()
 	)
 	cpus
 	dma_devices
+	host_root
 	# In this order: ttyS0, ttyS1, ttyS2.
 	file console serial.log
 	file result result

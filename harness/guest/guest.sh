@@ -23,6 +23,9 @@ verb=$1
 append=()
 files=()
 
+# The beginning of a command that runs on the host's root file system.
+on_host=
+
 job()
 {
 	printf '%s\n' "$*" >> "$RESULTS/job"
@@ -49,6 +52,14 @@ job_modules()
 	done
 }
 
+# host_root: with ROOT=host, run commands on the host's root file system.
+host_root()
+{
+	[ "${ROOT-}" = host ] || return 0
+	files+=("/bin/host-root=$HARNESS/guest/host-root")
+	on_host="host-root "
+}
+
 job_run()
 {
 	append+=(kunit.enable=0)
@@ -68,7 +79,7 @@ job_guest()
 	for file in ${FILES-}; do
 		files+=("/files/=$file")
 	done
-	job "live guest exec sh /job/command"
+	job "live guest exec ${on_host}sh /job/command"
 }
 
 job_shell()
@@ -77,7 +88,7 @@ job_shell()
 	append+=(kunit.enable=0)
 	job_modules
 	say "a shell in the guest; 'exit' or ctrl-D ends it"
-	job "tty shell exec sh -i"
+	job "tty shell exec ${on_host}sh -i"
 }
 
 # job_test: the suites, or those that match ONLY.
@@ -157,6 +168,7 @@ judge()
 main()
 {
 	new_results
+	host_root
 	trap 'rm -f "$RESULTS/initrd"' EXIT
 	case $verb in
 	run) job_run ;;

@@ -92,6 +92,8 @@ test_settings_refused()
 	refused 'KCSAN=off: ' test KCSAN=off
 	refused 'KASAN and KCSAN' test DEBUG=1 KCSAN=1
 	refused 'ACCEL=fast: ' run ACCEL=fast
+	refused 'ROOT=here: ' guest CMD=true ROOT=here
+	refused 'ROOT=/: ' shell ROOT=/
 	refused 'CACHE=here: ' base CACHE=here
 	refused 'CACHE=/a b: ' base 'CACHE=/a b'
 }
@@ -102,6 +104,9 @@ test_settings_accepted()
 	accepted test DEBUG=1 TIMEOUT=3000 JOBS=3 ACCEL=tcg KCSAN=0
 	accepted tree KERNEL=mainline DEBUG= TIMEOUT=
 	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
+	accepted guest CMD=true ROOT=host
+	accepted shell ROOT=
+	accepted test ROOT=elsewhere
 	accepted modules M=harness/tests/driver
 	accepted bench ONLY=snapshot
 	accepted check ONLY=sparse
@@ -138,6 +143,59 @@ test_only_refused()
 	refused 'ONLY=lib: ' check ONLY=lib
 	refused 'ONLY=.: ' test ONLY=.
 	refused 'ONLY=a b: ' test 'ONLY=a b'
+}
+
+# boot SETTING...: run boot.sh with a QEMU that only writes its arguments to
+# "arguments".
+boot()
+{
+	program qemu-system-x86_64 <<-'END'
+		printf '%s\n' "$@" > "$work/arguments"
+	END
+	alone RESULTS="$PWD" ACCEL=tcg "$@" "$harness/guest/boot.sh" quiet 60 \
+		image initrd
+	grep -qx initrd arguments
+}
+
+# guest_job VERB SETTING...: run guest.sh as far as its list of steps, which is
+# results/job then.
+guest_job()
+{
+	local verb=$1 script
+	shift
+
+	mkdir -p kbuild base
+	touch kbuild/.config base/version
+	rm -rf harness
+	cp -r "$harness" harness
+	for script in guest/boot verdict/verdict; do
+		echo '#!/bin/sh' > "harness/$script.sh"
+	done
+	# Without gen_init_cpio there is nothing to pack.
+	sed -i '/^\tpack$/d' harness/guest/guest.sh
+	alone KBUILD="$PWD/kbuild" BASE="$PWD/base" HARNESS="$PWD/harness" \
+		RESULTS="$PWD/results" GUEST="$PWD/guest" FLAVOUR=plain "$@" \
+		harness/guest/guest.sh "$verb"
+}
+
+# The guest gets the host's files only with ROOT=host, and cannot write them.
+test_root_of_host()
+{
+	boot ROOT=
+	fails grep 9p arguments
+	boot ROOT=host
+	cat arguments
+	grep -q '^virtio-9p-pci,.*fsdev=host' arguments
+	[[ $(grep -x -A 1 -e -fsdev arguments) == *,id=host,path=/,readonly=on,* ]]
+}
+
+# The guest's list of steps is that of ROOT.
+test_root_in_job()
+{
+	guest_job guest CMD=true
+	grep -qx 'live guest exec sh /job/command' results/job
+	guest_job guest CMD=true ROOT=host
+	grep -qx 'live guest exec host-root sh /job/command' results/job
 }
 
 # ONLY must name a test of a program.
@@ -333,19 +391,9 @@ test_bench_not_measured()
 # In the guest, a crash fails, and a row that was not measured does not.
 test_bench_wall_status()
 {
-	local command script
+	local command
 
-	mkdir -p kbuild base
-	touch kbuild/.config base/version
-	cp -r "$harness" harness
-	for script in guest/boot verdict/verdict; do
-		echo '#!/bin/sh' > "harness/$script.sh"
-	done
-	# Without gen_init_cpio there is nothing to pack.
-	sed -i '/^\tpack$/d' harness/guest/guest.sh
-	alone KBUILD="$PWD/kbuild" BASE="$PWD/base" HARNESS="$PWD/harness" \
-		RESULTS="$PWD/results" GUEST="$PWD/guest" FLAVOUR=plain \
-		harness/guest/guest.sh wall
+	guest_job wall
 	command=$(sed -n 's/^live bench //p' results/job)
 	echo "$command"
 	program hmm-bench < <(echo "exit \$BENCH_STATUS")
