@@ -14,6 +14,9 @@ Heterogeneous memory management for the kernel: mirrors.
   make test                run all tests; ONLY=name runs one suite or test
   make bench               count instructions, and those of the interval API;
                            ONLY=name counts rows with that in their name
+  make clients             run RDMA programs of this machine on the software
+                           device with on-demand paging (KERNEL=mainline);
+                           ONLY=name runs one suite, ROUNDS=N moves its memory
   make guest CMD='...'     boot, run the command, exit with its status;
                            FILES='a b' are copied to its directory first
                            ROOT=host runs it on this machine's root file
@@ -42,7 +45,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 4 not built, or a wrong setting. Downloads and ccache: $(CACHE)
 endef
 
-VERBS := run test bench guest shell modules kernel tree base config check \
+VERBS := run test bench clients guest shell modules kernel tree base config check \
 	series series-check interval-users clean
 
 # A goal that is no verb goes to front.sh as well, which refuses it.
@@ -62,6 +65,10 @@ export HELP BUILD CMD VERBS
 
 help:
 	@printf '%s\n' "$$HELP"
+
+# Real programs, on a kernel that has what they need.
+clients: override WITH := rdma
+clients: override ROOT := host
 
 # Each make has its own file, as a second one may run at the same time.
 STATUS := $(BUILD)/status.$(shell echo $$PPID)

@@ -76,6 +76,20 @@ root()
 	esac
 }
 
+# on_demand: the newest LTS has no software device that pages on demand.
+on_demand()
+{
+	[ "$KERNEL" != 6.12 ] ||
+		refuse KERNEL "RDMA in software does not page on demand there"
+}
+
+# with: the names of files in configs/.
+with()
+{
+	[ -z "${WITH-}" ] || [[ $WITH != */* && -f $TOP/configs/$WITH.config ]] ||
+		refuse WITH "there is no configs/$WITH.config"
+}
+
 module()
 {
 	[ -n "${M-}" ] || die "say where the driver is: make modules M=DIR"
@@ -121,6 +135,10 @@ only()
 			!/^(#|$)/ && index($1, ENVIRON["ONLY"]) { found = 1 }
 			END { exit !found }' "$HARNESS/bench/rows" ||
 			refuse ONLY "it names no row of harness/bench/rows" ;;
+	clients)
+		awk '!/^(#|$)/ && $2 == ENVIRON["ONLY"] { found = 1 }
+			END { exit !found }' "$HARNESS/clients/suites" ||
+			refuse ONLY "it names no suite of harness/clients/suites" ;;
 	check)
 		[[ $ONLY != */* &&
 		   -f $HARNESS/check/checks/$ONLY.sh ]] ||
@@ -134,15 +152,18 @@ base
 cache
 number JOBS
 number TIMEOUT
+number ROUNDS
 switch DEBUG
 switch KCSAN
 ! on DEBUG || ! on KCSAN ||
 	die "KASAN and KCSAN exclude each other: give DEBUG=1 or KCSAN=1"
+with
 case $verb in
-run | test | bench | guest | shell) accel ;;
+run | test | bench | guest | shell | clients) accel ;;
 esac
 case $verb in
 guest | shell) root ;;
+clients) on_demand ;;
 esac
 case $verb in
 modules) module ;;

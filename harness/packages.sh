@@ -33,6 +33,13 @@ xz-utils	the source package
 readonly BENCH_PACKAGES='
 gnuplot-nox	make bench: the plots
 '
+readonly CLIENTS_PACKAGES='
+ibverbs-utils	make clients: ibv_rc_pingpong
+iproute2	make clients: ip, rdma, ss
+libibverbs-dev	make clients: odp-moving.c
+perftest	make clients: ib_write_bw
+python3-pyverbs	make clients: rdma-core, its tests
+'
 readonly SERIES_PACKAGES='
 git		make series
 '
@@ -57,6 +64,7 @@ wanted()
 
 	case $1 in
 	bench)			packages+=$BENCH_PACKAGES ;;
+	clients)		packages+=$CLIENTS_PACKAGES ;;
 	series | series-check)	packages+=$SERIES_PACKAGES ;;
 	check)			packages+=$CHECK_PACKAGES ;;
 	esac

@@ -24,6 +24,13 @@ TIMEOUT ?=
 # guest can read; what it writes is lost at its end.
 ROOT ?=
 
+# WITH=NAME: the options of configs/NAME.config, too, in a build directory of
+# its own. `make clients` has WITH=rdma.
+WITH ?=
+
+# Rounds of each test of `make clients` with memory that moves.
+ROUNDS ?=
+
 # Number of parallel jobs, unless make got -j.
 JOBS ?= $(shell nproc)
 
@@ -53,10 +60,11 @@ ifneq ($(KSRC),)
 else
   BASE := $(BUILD)/$(KERNEL)
 endif
-OUT := $(BASE)/$(FLAVOUR)
-KBUILD := $(OUT)/kernel
-GUEST := $(OUT)/guest
-RESULTS := $(OUT)/results
+# Expanded when used, as a verb may have its own WITH.
+OUT = $(BASE)/$(FLAVOUR)$(WITH:%=-%)
+KBUILD = $(OUT)/kernel
+GUEST = $(OUT)/guest
+RESULTS = $(OUT)/results
 
 # Builds of the same input are equal in every checkout, so that ccache has them.
 export CCACHE_DIR := $(CACHE)/ccache
@@ -71,4 +79,4 @@ export KBUILD_BUILD_VERSION := 1
 PROGRESS := $(HARNESS)/progress.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
-export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT
+export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS

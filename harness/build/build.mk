@@ -10,6 +10,7 @@ FRAGMENTS := $(TOP)/configs/base.config
 ifneq ($(FLAVOUR),plain)
   FRAGMENTS += $(TOP)/configs/$(FLAVOUR).config
 endif
+FRAGMENTS += $(WITH:%=$(TOP)/configs/%.config)
 FRAGMENTS += $(wildcard $(SERIES)/base.config)
 
 # -L: both the time of a link and the time of its target count.
@@ -37,7 +38,7 @@ $(KBUILD)/.built: $(KBUILD)/.config $(BASE)/tree/.laid $(KERNEL_SOURCES) \
 	@rm -f $@
 	@touch $@.start
 	@HMM_COUNT='^  [A-Z]+ ' HMM_COUNT_NAME=steps \
-		$(PROGRESS) 'building the kernel ($(FLAVOUR))' \
+		$(PROGRESS) 'building the kernel ($(notdir $(OUT)))' \
 		$(OUT)/kernel.log $(KMAKE) all
 	@mv $@.start $@
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	guest.sh run|test|guest|shell|count|wall
+#	guest.sh run|test|clients|guest|shell|count|wall
 #
 # Runs a verb in the guest: writes the list of steps for PID 1, boots, and exits
 # with the status of the verdict. All files of the run are in $RESULTS.
@@ -16,7 +16,7 @@ readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
 STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
 
-[ $# -eq 1 ] || die "usage: guest.sh run|test|guest|shell|count|wall"
+[ $# -eq 1 ] || die "usage: guest.sh run|test|clients|guest|shell|count|wall"
 verb=$1
 
 # Additional boot options, and additional files of the guest.
@@ -104,6 +104,27 @@ job_test()
 		<(sed -n 's/^append //p' "$RESULTS/suites")
 }
 
+# job_clients: the suites of harness/clients, or the one that ONLY names.
+job_clients()
+{
+	local kind name command file
+
+	append+=(kunit.enable=0)
+	for file in "$HARNESS"/clients/* "$GUEST"/clients/odp-moving; do
+		files+=("/files/=$file")
+	done
+	for file in "$GUEST"/clients/tests/*; do
+		files+=("/files/tests/=$file")
+	done
+	while read -r kind name command; do
+		case $kind in
+		'' | '#'*) continue ;;
+		esac
+		[ "${ONLY:-$name}" = "$name" ] || continue
+		job "$kind $name exec ${on_host}env ROUNDS=${ROUNDS:-100} $command"
+	done < "$HARNESS/clients/suites"
+}
+
 # job_bench: the two boots of `make bench`, see bench.sh.
 job_bench()
 {
@@ -121,7 +142,7 @@ time_limit()
 
 	case $verb in
 	shell) limit=86400 ;;
-	test | count | wall) limit=900 ;;
+	test | clients | count | wall) limit=900 ;;
 	*) limit=300 ;;
 	esac
 	[ "$FLAVOUR" = plain ] || limit=$((limit * 3))
@@ -142,7 +163,7 @@ boot()
 	local show=show
 
 	case $verb in
-	test | count | wall) show=quiet ;;
+	test | clients | count | wall) show=quiet ;;
 	shell) show=terminal ;;
 	esac
 	"$HARNESS/guest/boot.sh" "$show" "$(time_limit)" "$IMAGE" \
@@ -155,10 +176,11 @@ judge()
 
 	case $verb in
 	shell) mode="tty" ;;
+	clients) mode="test" ;;
 	count | wall) mode=run ;;
 	esac
 	# The report must not mix with the output of the user's command.
-	if [ "$verb" = test ]; then
+	if [ "$mode" = test ]; then
 		"$HARNESS/verdict/verdict.sh" "$RESULTS" "$mode"
 	else
 		"$HARNESS/verdict/verdict.sh" "$RESULTS" "$mode" >&2
@@ -173,6 +195,7 @@ main()
 	case $verb in
 	run) job_run ;;
 	test) job_test ;;
+	clients) job_clients ;;
 	guest) job_guest ;;
 	shell) job_shell ;;
 	count | wall) job_bench ;;

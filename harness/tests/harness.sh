@@ -44,7 +44,7 @@ alone()
 checkout()
 {
 	mkdir tree
-	cp -r "$top/Makefile" "$harness" "$top/series" tree/
+	cp -r "$top/Makefile" "$harness" "$top/series" "$top/configs" tree/
 	printf '#!/bin/sh\necho went on\nexit 4\n' > tree/harness/packages.sh
 }
 
@@ -94,6 +94,10 @@ test_settings_refused()
 	refused 'ACCEL=fast: ' run ACCEL=fast
 	refused 'ROOT=here: ' guest CMD=true ROOT=here
 	refused 'ROOT=/: ' shell ROOT=/
+	refused 'WITH=none: ' kernel WITH=none
+	refused 'WITH=../configs/rdma: ' kernel WITH=../configs/rdma
+	refused 'ROUNDS=0: ' clients KERNEL=mainline ROUNDS=0
+	refused 'KERNEL=6.12: ' clients
 	refused 'CACHE=here: ' base CACHE=here
 	refused 'CACHE=/a b: ' base 'CACHE=/a b'
 }
@@ -107,6 +111,7 @@ test_settings_accepted()
 	accepted guest CMD=true ROOT=host
 	accepted shell ROOT=
 	accepted test ROOT=elsewhere
+	accepted clients KERNEL=mainline ROUNDS=9 ONLY=odp-moving
 	accepted modules M=harness/tests/driver
 	accepted bench ONLY=snapshot
 	accepted check ONLY=sparse
@@ -140,6 +145,7 @@ test_only_refused()
 	checkout
 	refused 'ONLY=none: ' bench ONLY=none
 	refused 'ONLY=none: ' check ONLY=none
+	refused 'ONLY=none: ' clients KERNEL=mainline ONLY=none
 	refused 'ONLY=lib: ' check ONLY=lib
 	refused 'ONLY=.: ' test ONLY=.
 	refused 'ONLY=a b: ' test 'ONLY=a b'
