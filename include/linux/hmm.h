@@ -154,8 +154,8 @@ struct hmm_range {
 	u8			pfn_shift;
 	bool			valid;
 	/* private: hmm->ranges_lock protects */
-	bool			collided;
 	unsigned long		cursor;
+	unsigned long		tried;
 	struct hmm_mirror	*mirror;
 	struct interval_tree_node node;
 };
@@ -275,7 +275,10 @@ struct hmm_dma_batch {
 #define HMM_FAULT_ALLOW_RETRY		BIT(0)
 #define HMM_FAULT_SNAPSHOT		BIT(1)
 
-/* A time-out in ms for hmm_range_wait_until_valid() that suits most. */
+/*
+ * A time-out in ms for hmm_range_fault_unlocked() and
+ * hmm_range_wait_until_valid() that suits most.
+ */
 #define HMM_RANGE_DEFAULT_TIMEOUT 1000
 
 #ifdef CONFIG_HMM_MIRROR
@@ -289,6 +292,8 @@ bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout);
 long hmm_range_fault(struct hmm_range *range, unsigned int flags);
 long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 			    u8 *orders);
+long hmm_range_fault_unlocked(struct hmm_range *range, unsigned int flags,
+			      unsigned long timeout);
 
 long hmm_range_dma_map(struct hmm_range *range, struct device *device,
 		       dma_addr_t *daddrs, unsigned int flags);
@@ -356,6 +361,13 @@ static inline long hmm_range_fault(struct hmm_range *range, unsigned int flags)
 
 static inline long hmm_range_fault_orders(struct hmm_range *range,
 					  unsigned int flags, u8 *orders)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_fault_unlocked(struct hmm_range *range,
+					    unsigned int flags,
+					    unsigned long timeout)
 {
 	return -EOPNOTSUPP;
 }
