@@ -9,6 +9,7 @@
 #include <kunit/static_stub.h>
 #include <linux/hmm.h>
 #include <linux/lockdep.h>
+#include <linux/rculist.h>
 
 #include "hmm-walk.h"
 
@@ -29,6 +30,30 @@ static inline bool hmm_busy(const struct hmm *hmm, unsigned long start,
 	lockdep_assert_held(&hmm->ranges_lock);
 	return unlikely(hmm->notifiers) && hmm_busy_slow(hmm, start, end);
 }
+
+/*
+ * The notifier core calls every callback under an SRCU of its own: a mirror
+ * that is on the list stays until the callback returns, as
+ * hmm_mirror_unregister() waits for that SRCU.
+ */
+#define hmm_for_each_mirror(mirror, hmm) \
+	list_for_each_entry_srcu(mirror, &(hmm)->mirrors, list, true)
+
+int hmm_sync_failed(const struct hmm_mirror *mirror,
+		    const struct mmu_notifier_range *update, int ret);
+
+static inline int hmm_call_mirror(struct hmm_mirror *mirror,
+				  const struct mmu_notifier_range *update)
+{
+	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
+
+	return likely(!ret) ? 0 : hmm_sync_failed(mirror, update, ret);
+}
+
+int hmm_call_mirrors_twice(struct hmm_mirror *first,
+			   const struct mmu_notifier_range *update);
+void hmm_release_mirrors(struct hmm *hmm, struct mm_struct *mm);
+void hmm_mirror_leave(struct hmm *hmm, struct hmm_mirror *mirror);
 
 void hmm_put(struct hmm *hmm);
 bool hmm_range_lives(const struct hmm *hmm, const struct hmm_range *range);

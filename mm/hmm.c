@@ -235,36 +235,6 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 	}
 }
 
-/* Only a non-blockable callback may return -EAGAIN; warn of anything else. */
-static noinline int hmm_sync_failed(const struct hmm_mirror *mirror,
-				    const struct mmu_notifier_range *update,
-				    int ret)
-{
-	bool blockable = mmu_notifier_range_blockable(update);
-
-	WARN_ONCE(blockable || ret != -EAGAIN,
-		  "hmm: %pS returned %d in %sblockable context\n",
-		  mirror->ops->sync_cpu_device_pagetables, ret,
-		  blockable ? "" : "non-");
-	return blockable ? 0 : -EAGAIN;
-}
-
-static int hmm_call_mirror(struct hmm_mirror *mirror,
-			   const struct mmu_notifier_range *update)
-{
-	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
-
-	return likely(!ret) ? 0 : hmm_sync_failed(mirror, update, ret);
-}
-
-/*
- * The notifier core calls every callback under an SRCU of its own: a mirror
- * that is on the list stays until the callback returns, as
- * hmm_mirror_unregister() waits for that SRCU.
- */
-#define hmm_for_each_mirror(mirror, hmm) \
-	list_for_each_entry_srcu(mirror, &(hmm)->mirrors, list, true)
-
 /*
  * -EAGAIN ends a non-blockable invalidation that will not happen, so the
  * mirrors after that one need not be called. A blockable one does happen,
@@ -277,6 +247,8 @@ static int hmm_call_mirrors(struct hmm *hmm,
 	int ret;
 
 	hmm_for_each_mirror(mirror, hmm) {
+		if (unlikely(mirror->ops->sync_finish))
+			return hmm_call_mirrors_twice(mirror, update);
 		ret = hmm_call_mirror(mirror, update);
 		if (ret)
 			return ret;
@@ -328,22 +300,6 @@ static void hmm_invalidate_end(struct mmu_notifier *subscription,
 		wake_up_all(&hmm->wq);
 }
 
-static void hmm_release_mirror(struct hmm_mirror *mirror, struct mm_struct *mm)
-{
-	struct mmu_notifier_range all = {
-		.mm = mm,
-		.start = 0,
-		.end = ULONG_MAX,
-		.flags = MMU_NOTIFIER_RANGE_BLOCKABLE,
-		.event = MMU_NOTIFY_RELEASE,
-	};
-
-	if (mirror->ops->release)
-		mirror->ops->release(mirror);
-	else
-		hmm_call_mirror(mirror, &all);
-}
-
 /* Marks every range. Others may run between parts of a long list. */
 static void hmm_mark_all(struct hmm *hmm)
 {
@@ -375,15 +331,13 @@ static void hmm_mark_all(struct hmm *hmm)
 static void hmm_release(struct mmu_notifier *subscription, struct mm_struct *mm)
 {
 	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
-	struct hmm_mirror *mirror;
 
 	hmm_mark_all(hmm);
 	wake_up_all(&hmm->wq);
 
 	/* As around the other callbacks, see hmm_might_wait_invalidate() */
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	hmm_for_each_mirror(mirror, hmm)
-		hmm_release_mirror(mirror, mm);
+	hmm_release_mirrors(hmm, mm);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 
@@ -452,6 +406,7 @@ static int hmm_add_mirror(struct hmm *hmm, struct hmm_mirror *mirror)
 	mirror->hmm = hmm;
 	mirror->nr_ranges = 0;
 	mirror->gone = false;
+	mirror->left = ULONG_MAX;
 	/* No range has that shift, so the first encoding will be checked */
 	mirror->checked = (struct hmm_encoding){ .shift = UINT_MAX };
 	list_add_rcu(&mirror->list, &hmm->mirrors);
@@ -572,9 +527,11 @@ void hmm_mirror_unregister(struct hmm_mirror *mirror)
 	WARN_ONCE(orphans, "hmm: mirror unregistered before its ranges\n");
 
 	down_write(&hmm->mirrors_sem);
+	if (mirror->ops->sync_finish)
+		hmm_mirror_leave(hmm, mirror);
 	list_del_rcu(&mirror->list);
 	up_write(&hmm->mirrors_sem);
-	/* Waits for callbacks of the mirror, see hmm_for_each_mirror() */
+	/* Waits for callbacks that see the mirror, see hmm_for_each_mirror() */
 	mmu_notifier_synchronize();
 	mirror->hmm = NULL;
 	mmu_notifier_put(&hmm->mmu_notifier);

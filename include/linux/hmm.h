@@ -4,9 +4,9 @@
  *
  * A driver registers a *mirror* for an address space; its callback is called
  * before every change of the CPU page tables. For addresses the device wants it
- * registers a *range*, lets hmm_range_fault() read or fault them, takes the
- * lock that its callback takes too, checks hmm_range_valid(), and only then
- * programs the device.
+ * registers a *range*, lets hmm_range_fault_unlocked() read or fault them,
+ * takes the lock that its callback takes too, checks hmm_range_valid(), and
+ * only then programs the device.
  *
  * Documentation/mm/hmm.rst has the model, the lock order and the pattern.
  */
@@ -106,6 +106,8 @@ struct hmm {
 	struct rw_semaphore	mirrors_sem;
 	wait_queue_head_t	wq;
 	long			notifiers;
+	/* private: mirrors_sem protects; see mm/hmm-sync.c */
+	unsigned long		epoch;
 	/* private: ranges_lock protects, down to dead */
 	struct rb_root_cached	tree;
 	struct hmm_inflight	inflight[HMM_INFLIGHT_MAX];
@@ -199,11 +201,29 @@ struct hmm_mirror_ops {
 	 * Context: may sleep iff mmu_notifier_range_blockable(); reclaim and
 	 * rmap locks may be held, so memory is allocated only with GFP_NOWAIT
 	 * or GFP_ATOMIC. Must not call hmm_mirror_register(), _unregister(),
-	 * hmm_range_fault() or hmm_range_wait_until_valid().
+	 * hmm_range_fault(), hmm_range_fault_unlocked() or
+	 * hmm_range_wait_until_valid().
 	 * Return: 0, or -EAGAIN where it would have to sleep and may not.
 	 */
 	int (*sync_cpu_device_pagetables)(struct hmm_mirror *mirror,
 					  const struct mmu_notifier_range *update);
+
+	/**
+	 * @sync_finish: the device can no longer use the pages
+	 *
+	 * Optional. Where it is set, @sync_cpu_device_pagetables removes the
+	 * entries, but only starts the flush of the device's TLBs, and this
+	 * callback returns when that flush has ended. It is called when all
+	 * mirrors have had their first callback for @update, so that several
+	 * devices flush at once; and for each mirror whose first callback
+	 * returned 0, also if that of another mirror returned -EAGAIN. Pages
+	 * that the device may write to until the flush has ended are marked
+	 * dirty before this returns.
+	 *
+	 * Context: as @sync_cpu_device_pagetables.
+	 */
+	void (*sync_finish)(struct hmm_mirror *mirror,
+			    const struct mmu_notifier_range *update);
 };
 
 /**
@@ -249,6 +269,8 @@ struct hmm_mirror {
 	unsigned long			nr_ranges;
 	bool				gone;
 	struct hmm_encoding		checked;
+	/* private: hmm->mirrors_sem protects */
+	unsigned long			left;
 };
 
 /**
