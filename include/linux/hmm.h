@@ -319,6 +319,9 @@ long hmm_range_fault_unlocked(struct hmm_range *range, unsigned int flags,
 
 long hmm_range_dma_map(struct hmm_range *range, struct device *device,
 		       dma_addr_t *daddrs, unsigned int flags);
+long hmm_range_dma_map_unlocked(struct hmm_range *range, struct device *device,
+				dma_addr_t *daddrs, unsigned int flags,
+				unsigned long timeout);
 long hmm_range_dma_unmap(struct hmm_range *range, struct device *device,
 			 dma_addr_t *daddrs, bool dirty);
 long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
@@ -397,6 +400,15 @@ static inline long hmm_range_fault_unlocked(struct hmm_range *range,
 static inline long hmm_range_dma_map(struct hmm_range *range,
 				     struct device *device,
 				     dma_addr_t *daddrs, unsigned int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_dma_map_unlocked(struct hmm_range *range,
+					      struct device *device,
+					      dma_addr_t *daddrs,
+					      unsigned int flags,
+					      unsigned long timeout)
 {
 	return -EOPNOTSUPP;
 }
