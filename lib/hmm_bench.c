@@ -220,6 +220,31 @@ static int bench_mirror_fault(struct bench *b)
 	return hmm_range_valid(&b->mirrors[0].range) ? 0 : -EBUSY;
 }
 
+static int bench_mirror_unlocked(struct bench *b)
+{
+	long ret = hmm_range_fault_unlocked(&b->mirrors[0].range, 0,
+					    BENCH_WAIT_MS);
+
+	b->run->calls = 1;
+	return ret < 0 ? ret : 0;
+}
+
+/* Callers without that call do it in these steps. */
+static int bench_mirror_locked(struct bench *b)
+{
+	struct hmm_range *range = &b->mirrors[0].range;
+	long ret;
+
+	b->run->calls = 1;
+	if (!hmm_range_wait_until_valid(range, BENCH_WAIT_MS))
+		return -ETIME;
+	if (mmap_read_lock_killable(b->mm))
+		return -EINTR;
+	ret = hmm_range_fault(range, 0);
+	mmap_read_unlock(b->mm);
+	return ret < 0 ? ret : 0;
+}
+
 static int bench_mirror_drop(struct bench *b)
 {
 	bench_requests(b, bench_mirror_req(b));
@@ -282,18 +307,12 @@ static int bench_mirror_device(struct bench *b)
 		return ret;
 	b->run->calls = 0;
 	do {
-		if (!hmm_range_wait_until_valid(&dev->range, BENCH_WAIT_MS)) {
-			ret = -ETIME;
-			break;
-		}
-		mmap_read_lock(b->mm);
-		ret = hmm_range_fault(&dev->range, 0);
-		mmap_read_unlock(b->mm);
+		ret = hmm_range_fault_unlocked(&dev->range, 0, BENCH_WAIT_MS);
 		b->run->calls++;
 		spin_lock(&dev->lock);
 		valid = hmm_range_valid(&dev->range);
 		spin_unlock(&dev->lock);
-	} while (ret == -EBUSY || (ret >= 0 && !valid));
+	} while (ret >= 0 && !valid);
 	hmm_range_unregister(&dev->range);
 	return ret < 0 ? ret : 0;
 }
@@ -723,6 +742,18 @@ static void bench_unpin_after(struct bench *b)
 	bench_unpin(b);
 }
 
+static int bench_rest(struct bench *b)
+{
+	usleep_range(10000, 10100);
+	return 0;
+}
+
+/* With the mmap lock held. */
+static int bench_hold(struct bench *b)
+{
+	return bench_rest(b);
+}
+
 static int bench_nothing(struct bench *b)
 {
 	return 0;
@@ -745,6 +776,14 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 	[HMM_BENCH_MIRROR_FAULT] = {
 		&bench_mirror_family, BENCH_MMAP_READ,
 		bench_mirror_before, bench_mirror_fault,
+	},
+	[HMM_BENCH_MIRROR_UNLOCKED] = {
+		&bench_mirror_family, BENCH_UNLOCKED,
+		bench_mirror_before, bench_mirror_unlocked,
+	},
+	[HMM_BENCH_MIRROR_LOCKED] = {
+		&bench_mirror_family, BENCH_UNLOCKED,
+		bench_mirror_before, bench_mirror_locked,
 	},
 	[HMM_BENCH_INTERVAL_FAULT] = {
 		&bench_interval_family, BENCH_MMAP_READ,
@@ -825,6 +864,10 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 	},
 	[HMM_BENCH_INTERVAL_MISS] = {
 		.family = &bench_interval_family, .run = bench_miss,
+	},
+	[HMM_BENCH_HOLD] = {
+		.lock = BENCH_MMAP_WRITE, .before = bench_rest,
+		.run = bench_hold,
 	},
 };
 

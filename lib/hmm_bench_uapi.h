@@ -26,6 +26,9 @@ enum hmm_bench_op {
 
 	/* Read, and fault if requested, all addresses in one range */
 	HMM_BENCH_MIRROR_FAULT,
+	/* The same without a lock; and with the wait and the mmap lock */
+	HMM_BENCH_MIRROR_UNLOCKED,
+	HMM_BENCH_MIRROR_LOCKED,
 	HMM_BENCH_INTERVAL_FAULT,
 	HMM_BENCH_STOCK_FAULT,
 	/* A page walk that only copies the entries */
@@ -56,6 +59,8 @@ enum hmm_bench_op {
 	HMM_BENCH_INTERVAL_INVALIDATE,
 	/* Invalidate a page that is in no interval */
 	HMM_BENCH_INTERVAL_MISS,
+	/* Hold the mmap lock for writing 10 ms, after 10 ms without it */
+	HMM_BENCH_HOLD,
 
 	/*
 	 * Map and unmap all addresses for a device: page by page, as a batch,

@@ -6,7 +6,7 @@
  * its own, and a mirror of the opener's address space that keeps the table
  * right. The device reads and writes through that table alone, as hardware
  * would; a page that is missing, or not writable where the device writes, is a
- * device fault, which calls hmm_range_fault().
+ * device fault, which calls hmm_range_fault_unlocked().
  *
  * A span of memory is processed in chunks of DMIRROR_CHUNK_PAGES. Only the
  * pages of a chunk that the table lacks are requested. When no page is missing
@@ -82,6 +82,8 @@
 #define DMIRROR_TRIES	16
 /* Pages of device memory looked at with interrupts off */
 #define DMIRROR_SCAN	4096UL
+/* The longest time that a flush can take, in ms */
+#define DMIRROR_FLUSH_MAX	10000
 #define FNV64_BASIS	0xcbf29ce484222325ULL
 #define FNV64_PRIME	0x100000001b3ULL
 
@@ -170,6 +172,9 @@ struct dmirror_device {
  * @retries: ranges faulted again so far because of an invalidation
  * @ranges: ranges that are registered now
  * @claims: spans that are being taken for exclusive access
+ * @flush: see &struct hmm_dmirror_flush
+ * @flush_end: end of the last flush, in jiffies
+ * @flushing: nothing has waited for it yet
  */
 struct dmirror {
 	struct hmm_mirror	mirror;
@@ -185,6 +190,9 @@ struct dmirror {
 	u64			retries;
 	u64			ranges;
 	struct list_head	claims;
+	struct hmm_dmirror_flush flush;
+	unsigned long		flush_end;
+	bool			flushing;
 };
 
 /**
@@ -412,20 +420,70 @@ static void dmirror_lose_claims(struct dmirror *dmirror, unsigned long start,
 			claim->lost = true;
 }
 
+/* The clock of &struct hmm_dmirror_flush. */
+static u64 dmirror_now(void)
+{
+	static atomic64_t now = ATOMIC64_INIT(0);
+
+	return atomic64_inc_return(&now);
+}
+
+static void dmirror_start_flush(struct dmirror *dmirror)
+{
+	lockdep_assert_held(&dmirror->mutex);
+	if (!dmirror->flush.ms)
+		return;
+	dmirror->flush.flushes++;
+	dmirror->flush.started = dmirror_now();
+	dmirror->flush.awaited = 0;
+	dmirror->flushing = true;
+	dmirror->flush_end = jiffies + msecs_to_jiffies(dmirror->flush.ms);
+}
+
+/* The second pass: returns when the flushes that sync started have ended. */
+static void dmirror_sync_finish(struct hmm_mirror *mirror,
+				const struct mmu_notifier_range *update)
+{
+	struct dmirror *dmirror = container_of(mirror, struct dmirror, mirror);
+	long left = 0;
+
+	/* dmirror_sync() has started no flush for it that takes time */
+	if (!mmu_notifier_range_blockable(update))
+		return;
+	mutex_lock(&dmirror->mutex);
+	if (dmirror->flushing)
+		dmirror->flush.awaited = dmirror_now();
+	dmirror->flushing = false;
+	if (dmirror->flush.ms)
+		left = dmirror->flush_end - jiffies;
+	mutex_unlock(&dmirror->mutex);
+	if (left > 0)
+		schedule_timeout_uninterruptible(left);
+}
+
 static int dmirror_sync(struct hmm_mirror *mirror,
 			const struct mmu_notifier_range *update)
 {
 	struct dmirror *dmirror = container_of(mirror, struct dmirror, mirror);
 	bool blockable = mmu_notifier_range_blockable(update);
+	u64 dropped;
 
 	if (blockable)
 		mutex_lock(&dmirror->mutex);
 	else if (!mutex_trylock(&dmirror->mutex))
 		return -EAGAIN;
+	/* The second pass would have to sleep */
+	if (!blockable && dmirror->flush.ms) {
+		mutex_unlock(&dmirror->mutex);
+		return -EAGAIN;
+	}
 	dmirror->invalidations++;
 	dmirror_lose_claims(dmirror, update->start, update->end);
+	dropped = dmirror->dropped;
 	dmirror_drop(dmirror, update->start >> PAGE_SHIFT,
 		     (update->end - 1) >> PAGE_SHIFT, blockable);
+	if (dmirror->dropped != dropped)
+		dmirror_start_flush(dmirror);
 	mutex_unlock(&dmirror->mutex);
 	return 0;
 }
@@ -442,6 +500,7 @@ static void dmirror_release(struct hmm_mirror *mirror)
 static const struct hmm_mirror_ops dmirror_mirror_ops = {
 	.release			= dmirror_release,
 	.sync_cpu_device_pagetables	= dmirror_sync,
+	.sync_finish			= dmirror_sync_finish,
 };
 
 /*
@@ -473,26 +532,34 @@ static void dmirror_range_unregister(struct dmirror *dmirror,
 	dmirror->ranges--;
 }
 
-/* Takes a snapshot if @orders is not NULL. Without the mutex. */
-static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
-			       u8 *orders)
+static long dmirror_fault_orders(struct dmirror *dmirror,
+				 struct hmm_range *range, u8 *orders)
 {
 	struct mm_struct *mm = dmirror_mm(dmirror);
-	long want = (range->end - range->start) >> PAGE_SHIFT;
 	long got;
 
-	cond_resched();
 	if (!hmm_range_wait_until_valid(range, HMM_RANGE_DEFAULT_TIMEOUT))
 		return -EBUSY;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
+	got = hmm_range_fault_orders(range, HMM_FAULT_SNAPSHOT, orders);
+	mmap_read_unlock(mm);
+	return got;
+}
+
+/* Takes a snapshot if @orders is not NULL. Without the mutex. */
+static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
+			       u8 *orders)
+{
+	long want = (range->end - range->start) >> PAGE_SHIFT;
+	long got;
+
+	cond_resched();
 	if (orders)
-		got = hmm_range_fault_orders(range, HMM_FAULT_SNAPSHOT, orders);
+		got = dmirror_fault_orders(dmirror, range, orders);
 	else
-		got = hmm_range_fault(range, HMM_FAULT_ALLOW_RETRY);
-	/* -EAGAIN: the fault has dropped the lock, to wait */
-	if (got != -EAGAIN)
-		mmap_read_unlock(mm);
+		got = hmm_range_fault_unlocked(range, 0,
+					       HMM_RANGE_DEFAULT_TIMEOUT);
 	if (got < 0)
 		return got;
 	return WARN_ON_ONCE(got != want) ? -EIO : 0;
@@ -508,12 +575,11 @@ static int dmirror_range_check(struct dmirror *dmirror, struct hmm_range *range,
 	lockdep_assert_held(&dmirror->mutex);
 	if (!err && hmm_range_valid(range))
 		return 0;
-	if (err && err != -EBUSY && err != -EAGAIN)
+	if (err && err != -EBUSY)
 		return err;
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	if (err != -EAGAIN)
-		dmirror->retries++;
+	dmirror->retries++;
 	return -EAGAIN;
 }
 
@@ -1774,6 +1840,20 @@ static int dmirror_stats(struct dmirror *dmirror, void *arg)
 	return 0;
 }
 
+static int dmirror_flush(struct dmirror *dmirror, void *arg)
+{
+	struct hmm_dmirror_flush *flush = arg;
+
+	if (flush->reserved[0] || flush->reserved[1] ||
+	    flush->ms > DMIRROR_FLUSH_MAX)
+		return -EINVAL;
+	mutex_lock(&dmirror->mutex);
+	dmirror->flush.ms = flush->ms;
+	*flush = dmirror->flush;
+	mutex_unlock(&dmirror->mutex);
+	return 0;
+}
+
 /**
  * struct dmirror_request - one row of the table of requests
  * @request: the whole ioctl number, so that direction and size must be right
@@ -1819,6 +1899,10 @@ static const struct dmirror_request dmirror_requests[] = {
 		.request = HMM_DMIRROR_STATS,
 		.handler = dmirror_stats,
 	},
+	{
+		.request = HMM_DMIRROR_FLUSH,
+		.handler = dmirror_flush,
+	},
 };
 
 union dmirror_arg {
@@ -1826,6 +1910,7 @@ union dmirror_arg {
 	struct hmm_dmirror_cmd		cmd;
 	struct hmm_dmirror_compute	compute;
 	struct hmm_dmirror_stats	stats;
+	struct hmm_dmirror_flush	flush;
 };
 
 static_assert(offsetof(struct hmm_dmirror_cmd, addr) == 0);

@@ -102,6 +102,30 @@ struct hmm_dmirror_stats {
 #define HMM_DMIRROR_COMPUTE	_IOWR('H', 0x80, struct hmm_dmirror_compute)
 #define HMM_DMIRROR_STATS	_IOWR('H', 0x81, struct hmm_dmirror_stats)
 
+/**
+ * struct hmm_dmirror_flush - how the device flushes its TLB
+ * @ms: (in) time that each later flush takes, up to 10,000; with 0 the device
+ *      has nothing to flush
+ * @flushes: (out) flushes so far that took time
+ * @started: (out) when the last of them was started
+ * @awaited: (out) when the wait for its end began; 0 if there was none
+ * @reserved: zero
+ *
+ * An invalidation that takes entries from the device page table starts a flush
+ * in its first pass and waits for its end in the second. The times are numbers
+ * that all devices count up together: of two events, the later one has the
+ * higher number.
+ */
+struct hmm_dmirror_flush {
+	__u64 ms;
+	__u64 flushes;
+	__u64 started;
+	__u64 awaited;
+	__u64 reserved[2];
+};
+
+#define HMM_DMIRROR_FLUSH	_IOWR('H', 0x82, struct hmm_dmirror_flush)
+
 /*
  * SNAPSHOT writes one byte a page. The access and, for a huge mapping, its
  * level are or-ed; where device memory is mapped, its kind and whether it is

@@ -271,9 +271,11 @@ static u64 *hmm_dma_save_requests(const struct hmm_range *range)
  * Everything before the first mapping. Requests and results share an array, and
  * an error after the fault restores the requests, as one in the fault does.
  * They are saved in *@saved, which is NULL if entries have none of their own.
+ * @timeout is NULL if the caller holds the mmap lock.
  */
 static long hmm_dma_begin(struct hmm_range *range, struct device *device,
-			  dma_addr_t *daddrs, unsigned int flags, u64 **saved)
+			  dma_addr_t *daddrs, unsigned int flags,
+			  const unsigned long *timeout, u64 **saved)
 {
 	long ret;
 
@@ -289,7 +291,10 @@ static long hmm_dma_begin(struct hmm_range *range, struct device *device,
 		if (!*saved)
 			goto err_clear_addrs;
 	}
-	ret = hmm_range_fault(range, flags);
+	if (timeout)
+		ret = hmm_range_fault_unlocked(range, flags, *timeout);
+	else
+		ret = hmm_range_fault(range, flags);
 	if (ret >= 0)
 		return ret;
 	kvfree(*saved);
@@ -451,6 +456,21 @@ static long hmm_dma_map_pages(struct hmm_range *range, struct device *device,
 	return ret;
 }
 
+static long hmm_dma_map(struct hmm_range *range, struct device *device,
+			dma_addr_t *daddrs, unsigned int flags,
+			const unsigned long *timeout)
+{
+	u64 *saved;
+	long ret;
+
+	ret = hmm_dma_begin(range, device, daddrs, flags, timeout, &saved);
+	if (ret < 0)
+		return ret;
+	ret = hmm_dma_map_pages(range, device, daddrs);
+	hmm_dma_end(range, saved, ret);
+	return ret;
+}
+
 /**
  * hmm_range_dma_map() - fault a range in and map it for a device, by the page
  * @range: a registered range
@@ -493,17 +513,29 @@ static long hmm_dma_map_pages(struct hmm_range *range, struct device *device,
 long hmm_range_dma_map(struct hmm_range *range, struct device *device,
 		       dma_addr_t *daddrs, unsigned int flags)
 {
-	u64 *saved;
-	long ret;
-
-	ret = hmm_dma_begin(range, device, daddrs, flags, &saved);
-	if (ret < 0)
-		return ret;
-	ret = hmm_dma_map_pages(range, device, daddrs);
-	hmm_dma_end(range, saved, ret);
-	return ret;
+	return hmm_dma_map(range, device, daddrs, flags, NULL);
 }
 EXPORT_SYMBOL(hmm_range_dma_map);
+
+/**
+ * hmm_range_dma_map_unlocked() - the same for callers without the mmap lock
+ * @range: a registered range
+ * @device: device to map for
+ * @daddrs: as for hmm_range_dma_map()
+ * @flags: as for hmm_range_fault_unlocked()
+ * @timeout: as for hmm_range_fault_unlocked()
+ *
+ * Context: as hmm_range_fault_unlocked(). Allocates.
+ * Return: as hmm_range_dma_map(), with the errors of hmm_range_fault_unlocked()
+ * in place of those of hmm_range_fault().
+ */
+long hmm_range_dma_map_unlocked(struct hmm_range *range, struct device *device,
+				dma_addr_t *daddrs, unsigned int flags,
+				unsigned long timeout)
+{
+	return hmm_dma_map(range, device, daddrs, flags, &timeout);
+}
+EXPORT_SYMBOL(hmm_range_dma_map_unlocked);
 
 /**
  * hmm_range_dma_unmap() - undo hmm_range_dma_map() for a range, or part of it
@@ -900,7 +932,7 @@ long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
 	if (!batch)
 		return -EINVAL;
 	*batch = (struct hmm_dma_batch){};
-	ret = hmm_dma_begin(range, device, daddrs, flags, &saved);
+	ret = hmm_dma_begin(range, device, daddrs, flags, NULL, &saved);
 	if (ret < 0)
 		return ret;
 	ret = hmm_dma_map_all(range, device, daddrs, batch);

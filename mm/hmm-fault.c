@@ -16,14 +16,12 @@
 #include "hmm-internal.h"
 #include "hmm-walk.h"
 
-/* Rounds of faults at one address after which it is given up */
-#define HMM_FAULT_TRIES		16
 /* Requests of ranges up to this many pages are saved on the stack */
 #define HMM_REQS_ON_STACK	16
 /* Entries that are copied between two calls of cond_resched() */
 #define HMM_COPY_CHUNK		SZ_64K
 
-/* -EAGAIN exactly when the mmap lock has been dropped. */
+/* -EAGAIN exactly when the mmap lock, or the VMA's, has been dropped. */
 static int hmm_fault_page(struct hmm_walk *w, unsigned long addr,
 			  unsigned int flags)
 {
@@ -31,10 +29,14 @@ static int hmm_fault_page(struct hmm_walk *w, unsigned long addr,
 
 	if (hmm_req(w, addr) & HMM_REQ_WRITE)
 		flags |= FAULT_FLAG_WRITE;
+	if (addr == w->tried)
+		flags |= FAULT_FLAG_TRIED;
 	fault = handle_mm_fault(w->vma, addr, flags, NULL);
 	if (flags & FAULT_FLAG_ALLOW_RETRY &&
-	    fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED))
+	    fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) {
+		w->failed = fault & VM_FAULT_RETRY ? addr : ULONG_MAX;
 		return -EAGAIN;
+	}
 	if (!(fault & VM_FAULT_ERROR))
 		return 0;
 	w->failed = addr;
@@ -56,7 +58,8 @@ static int hmm_fault_run(struct hmm_walk *w, unsigned long addr,
 
 /*
  * Faults the pages that the walk has collected, each with its own need. Returns
- * -EAGAIN if a fault dropped the mmap lock.
+ * -EAGAIN if a fault dropped the lock: the one at w->failed, which has to be
+ * made again, or another one, which has brought its page, if that is ULONG_MAX.
  */
 int hmm_fault_missing(struct hmm_walk *w, unsigned int fault_flags)
 {
@@ -97,6 +100,8 @@ static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 	unsigned int tries = 0;
 	int ret;
 
+	if (flags & HMM_FAULT_ALLOW_RETRY)
+		w->tried = range->tried;
 	ret = hmm_cursor_start(hmm, range, &w->owner);
 	if (ret)
 		return ret;
@@ -113,6 +118,8 @@ static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 			return -EBUSY;
 		hmm_cursor_retreat(hmm, range, w->resume);
 		ret = hmm_fault_missing(w, hmm_fault_flags(flags));
+		if (ret == -EAGAIN)
+			range->tried = w->failed;
 		if (ret)
 			return ret;
 		ret = hmm_cursor_advance(hmm, range, w->resume);
@@ -123,8 +130,8 @@ static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 	return ret ?: hmm_cursor_settle(hmm, range);
 }
 
-static void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
-			  unsigned int flags, u8 *orders)
+void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
+		   unsigned int flags, u8 *orders)
 {
 	w->enc = hmm_range_encoding(range);
 	w->start = range->start;
@@ -140,8 +147,10 @@ static void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
 	w->poison = w->enc.error;
 	w->strict = true;
 	w->killable = true;
-	w->collided = &range->collided;
+	w->cursor = &range->cursor;
 	w->failed = range->start;
+	w->tried = ULONG_MAX;
+	w->most = 0;
 }
 
 /* Copies @n entries and returns the union of their bits. */
@@ -179,12 +188,21 @@ static void hmm_set_entries(u64 *to, u64 value, unsigned long n)
 }
 
 /* Leaves in pfns what hmm_range_fault() promises after these errors. */
-static void hmm_mark_failed_entry(struct hmm_walk *w, int error)
+void hmm_mark_failed_entry(struct hmm_walk *w, int error)
 {
 	if (error != -EFAULT && error != -EPERM)
 		return;
 	hmm_set_entries(w->out, w->enc.none, hmm_index(w, w->end));
 	w->out[hmm_index(w, w->failed)] = w->enc.error;
+}
+
+static int hmm_fault_rounds(struct hmm *hmm, struct hmm_range *range,
+			    struct hmm_walk *w, unsigned int flags,
+			    struct hmm_unlocked *unlocked)
+{
+	if (unlocked)
+		return hmm_unlocked_rounds(unlocked, w);
+	return hmm_walk_and_fault(hmm, range, w, flags);
 }
 
 /*
@@ -195,7 +213,8 @@ static void hmm_mark_failed_entry(struct hmm_walk *w, int error)
  * noinline: keeps @few off the stack of faults without requests in pfns.
  */
 static noinline int hmm_fault_each(struct hmm *hmm, struct hmm_range *range,
-				   struct hmm_walk *w, unsigned int flags)
+				   struct hmm_walk *w, unsigned int flags,
+				   struct hmm_unlocked *unlocked)
 {
 	unsigned long n = hmm_index(w, w->end);
 	u64 few[HMM_REQS_ON_STACK];
@@ -213,11 +232,32 @@ static noinline int hmm_fault_each(struct hmm *hmm, struct hmm_range *range,
 		w->req = hmm_decode_req(&w->enc,
 					(any & w->req_mask) | w->req_default);
 	}
-	ret = hmm_walk_and_fault(hmm, range, w, flags);
+	ret = hmm_fault_rounds(hmm, range, w, flags, unlocked);
 	if (ret)
 		hmm_copy_entries(w->out, saved, n);
 	if (saved != few)
 		kvfree(saved);
+	return ret;
+}
+
+/*
+ * Satisfies the requests of @w, in rounds of walks and faults. The caller holds
+ * mm_users and, without @unlocked, the mmap lock.
+ */
+int hmm_fault_requests(struct hmm *hmm, struct hmm_range *range,
+		       struct hmm_walk *w, unsigned int flags,
+		       struct hmm_unlocked *unlocked)
+{
+	int ret;
+
+	if (fatal_signal_pending(current))
+		ret = -EINTR;
+	else if (w->req_mask)
+		ret = hmm_fault_each(hmm, range, w, flags, unlocked);
+	else
+		ret = hmm_fault_rounds(hmm, range, w, flags, unlocked);
+	if (ret)
+		hmm_mark_failed_entry(w, ret);
 	return ret;
 }
 
@@ -234,38 +274,10 @@ static int hmm_fault_range(struct hmm *hmm, struct hmm_range *range,
 		hmm_mark_failed_entry(&w, -EFAULT);
 		return -EFAULT;
 	}
-	if (fatal_signal_pending(current))
-		ret = -EINTR;
-	else if (w.req_mask)
-		ret = hmm_fault_each(hmm, range, &w, flags);
-	else
-		ret = hmm_walk_and_fault(hmm, range, &w, flags);
-	if (ret)
-		hmm_mark_failed_entry(&w, ret);
+	ret = hmm_fault_requests(hmm, range, &w, flags, NULL);
 	/* Not mmput(): exit_mmap() takes the mmap lock, which is held */
 	mmput_async(mm);
 	return ret;
-}
-
-/*
- * Writes the entry of a plain @pte to the only element of pfns. Returns false
- * if the page must be faulted first.
- */
-static bool hmm_fill_one(const struct hmm_range *range, pte_t pte,
-			 unsigned int flags)
-{
-	const struct hmm_encoding enc = hmm_range_encoding(range);
-	u64 entry = ((u64)pte_pfn(pte) << enc.shift) | enc.valid;
-	u64 request = (*range->pfns & range->pfn_flags_mask) |
-		      range->default_flags;
-
-	if (pte_write(pte))
-		entry |= enc.write;
-	else if (!(flags & HMM_FAULT_SNAPSHOT) &&
-		 hmm_decode_req(&enc, request) & HMM_REQ_WRITE)
-		return false;
-	*range->pfns = entry;
-	return true;
 }
 
 /*
@@ -302,19 +314,6 @@ static int hmm_fault_one_fast(struct hmm *hmm, struct hmm_range *range,
 	return atomic_read(&mm->mm_users) ? ret : HMM_WALK_MISS;
 }
 
-static int hmm_fault_check(const struct hmm_range *range, unsigned int flags)
-{
-	/* Without a mirror the mm may be gone */
-	if (!READ_ONCE(range->mirror) || !range->pfns ||
-	    flags & ~(HMM_FAULT_ALLOW_RETRY | HMM_FAULT_SNAPSHOT))
-		return -EINVAL;
-	/* The range is in the tree under these */
-	if (range->start != range->node.start ||
-	    range->end - 1 != range->node.last)
-		return -EINVAL;
-	return 0;
-}
-
 /**
  * hmm_range_fault_orders() - hmm_range_fault() that also returns orders
  * @range: a registered range
@@ -342,7 +341,8 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 	hmm = range->hmm;
 	/* Before any error: a call that fails leaves the range invalid */
 	WRITE_ONCE(range->valid, false);
-	ret = hmm_fault_check(range, flags);
+	ret = hmm_fault_check(range, flags,
+			      HMM_FAULT_ALLOW_RETRY | HMM_FAULT_SNAPSHOT);
 	if (ret)
 		return ret;
 

@@ -1,18 +1,62 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Functions of one of HMM's files that others call. KUnit tests replace those of
- * mm/hmm.c.
+ * Functions of one of HMM's files that others call. KUnit tests replace those
+ * of mm/hmm.c.
  */
 #ifndef MM_HMM_INTERNAL_H
 #define MM_HMM_INTERNAL_H
 
 #include <kunit/static_stub.h>
+#include <linux/hmm.h>
+#include <linux/lockdep.h>
+#include <linux/rculist.h>
 
-struct hmm;
-struct hmm_range;
-struct hmm_walk;
+#include "hmm-walk.h"
+
+struct hmm_unlocked;
+
+/* Rounds of faults at one address after which it is given up */
+#define HMM_FAULT_TRIES		16
 
 void hmm_might_wait_invalidate(void);
+
+bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
+		   unsigned long end);
+
+/* Returns true if an invalidation in flight overlaps [start, end). */
+static inline bool hmm_busy(const struct hmm *hmm, unsigned long start,
+			    unsigned long end)
+{
+	lockdep_assert_held(&hmm->ranges_lock);
+	return unlikely(hmm->notifiers) && hmm_busy_slow(hmm, start, end);
+}
+
+/*
+ * The notifier core calls every callback under an SRCU of its own: a mirror
+ * that is on the list stays until the callback returns, as
+ * hmm_mirror_unregister() waits for that SRCU.
+ */
+#define hmm_for_each_mirror(mirror, hmm) \
+	list_for_each_entry_srcu(mirror, &(hmm)->mirrors, list, true)
+
+int hmm_sync_failed(const struct hmm_mirror *mirror,
+		    const struct mmu_notifier_range *update, int ret);
+
+static inline int hmm_call_mirror(struct hmm_mirror *mirror,
+				  const struct mmu_notifier_range *update)
+{
+	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
+
+	return likely(!ret) ? 0 : hmm_sync_failed(mirror, update, ret);
+}
+
+int hmm_call_mirrors_twice(struct hmm_mirror *first,
+			   const struct mmu_notifier_range *update);
+void hmm_release_mirrors(struct hmm *hmm, struct mm_struct *mm);
+void hmm_mirror_leave(struct hmm *hmm, struct hmm_mirror *mirror);
+
+void hmm_put(struct hmm *hmm);
+bool hmm_range_lives(const struct hmm *hmm, const struct hmm_range *range);
 
 int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner);
 int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
@@ -21,7 +65,54 @@ void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 			unsigned long to);
 int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range);
 
+/*
+ * Writes the entry of a plain @pte to the only element of pfns. Returns false
+ * if the page must be faulted first.
+ */
+static inline bool hmm_fill_one(const struct hmm_range *range, pte_t pte,
+				unsigned int flags)
+{
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+	u64 entry = ((u64)pte_pfn(pte) << enc.shift) | enc.valid;
+	u64 request = (*range->pfns & range->pfn_flags_mask) |
+		      range->default_flags;
+
+	if (pte_write(pte))
+		entry |= enc.write;
+	else if (!(flags & HMM_FAULT_SNAPSHOT) &&
+		 hmm_decode_req(&enc, request) & HMM_REQ_WRITE)
+		return false;
+	*range->pfns = entry;
+	return true;
+}
+
+/* @known: the flags that the call has. */
+static inline int hmm_fault_check(const struct hmm_range *range,
+				  unsigned int flags, unsigned int known)
+{
+	/* Without a mirror the mm may be gone */
+	if (!READ_ONCE(range->mirror) || !range->pfns || flags & ~known)
+		return -EINVAL;
+	/* The range is in the tree under these */
+	if (range->start != range->node.start ||
+	    range->end - 1 != range->node.last)
+		return -EINVAL;
+	return 0;
+}
+
+void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
+		   unsigned int flags, u8 *orders);
+int hmm_fault_requests(struct hmm *hmm, struct hmm_range *range,
+		       struct hmm_walk *w, unsigned int flags,
+		       struct hmm_unlocked *unlocked);
+void hmm_mark_failed_entry(struct hmm_walk *w, int error);
 int hmm_fault_missing(struct hmm_walk *w, unsigned int fault_flags);
 u64 hmm_copy_entries(u64 *to, const u64 *from, unsigned long n);
+
+enum hmm_mmap_need;
+
+int hmm_lock_mmap(struct mm_struct *mm, const struct hmm_range *range,
+		  enum hmm_mmap_need need);
+int hmm_unlocked_rounds(struct hmm_unlocked *u, struct hmm_walk *w);
 
 #endif /* MM_HMM_INTERNAL_H */

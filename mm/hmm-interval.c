@@ -90,7 +90,8 @@ static void hmm_interval_walk_init(struct hmm_walk *w,
 				   const struct hmm_interval_range *range,
 				   u64 *entries, unsigned int fault_flags)
 {
-	static const bool never;
+	/* No entry is guarded, so none is ever hit */
+	static const unsigned long all = ULONG_MAX;
 
 	w->enc = hmm_interval_encoding;
 	w->start = range->start;
@@ -105,7 +106,9 @@ static void hmm_interval_walk_init(struct hmm_walk *w,
 	w->poison = 0;
 	w->strict = false;
 	w->killable = fault_flags & FAULT_FLAG_KILLABLE;
-	w->collided = &never;
+	w->cursor = &all;
+	w->most = 0;
+	w->tried = ULONG_MAX;
 }
 
 /* Returns true if entries can have requests of their own. */

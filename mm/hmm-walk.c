@@ -2,9 +2,10 @@
 /*
  * HMM's walk: from the CPU's page tables to entries of some encoding.
  *
- * Page tables are read without their locks. The caller holds the mmap lock,
- * which keeps mappings and the tables above PTEs in place, and detects (by the
- * cursor of mm/hmm.c) entries that changed after they were read.
+ * Page tables are read without their locks. The caller holds the mmap lock, or
+ * the lock of the VMA if it walks no other. Either keeps mappings and the
+ * tables above PTEs in place. The caller detects (by the cursor of mm/hmm.c)
+ * entries that changed after they were read.
  */
 #include <linux/hugetlb.h>
 #include <linux/memblock.h>
@@ -241,16 +242,16 @@ static __always_inline int hmm_walk_leaf(struct hmm_walk *w,
 }
 
 /*
- * Lets others run. Returns -EINTR at a fatal signal, -EBUSY if the walk has
- * collided.
+ * Lets others run. All entries before @addr have been read. Returns -EINTR at a
+ * fatal signal, -EBUSY if one of them has to be read again after a collision.
  */
-static int hmm_walk_pause(const struct hmm_walk *w)
+static int hmm_walk_pause(const struct hmm_walk *w, unsigned long addr)
 {
 	cond_resched();
 	if (w->killable && fatal_signal_pending(current))
 		return -EINTR;
 	/* Pairs with hmm_mark_ranges() */
-	return READ_ONCE(*w->collided) ? -EBUSY : 0;
+	return READ_ONCE(*w->cursor) < addr ? -EBUSY : 0;
 }
 
 /*
@@ -268,7 +269,7 @@ static int hmm_walk_no_pfn(struct hmm_walk *w, struct vm_area_struct *vma,
 		base = addr & ~(size - 1);
 		n = min(end - addr, base + size - addr);
 		ret = hmm_walk_leaf(w, vma, addr, addr + n, base, leaf);
-		ret = ret ?: hmm_walk_pause(w);
+		ret = ret ?: hmm_walk_pause(w, addr + n);
 		if (ret)
 			return ret;
 	}
@@ -620,6 +621,8 @@ static noinline int hmm_walk_ptes(struct hmm_walk *w,
 	ret = hmm_stop(w, vma, addr, addr, &leaf);
 	if (ret == HMM_WALK_MISS) {
 		hmm_add_missing(w, addr, 1, pte);
+		if (w->most)
+			end = min(end, addr + w->most * PAGE_SIZE);
 		hmm_collect_missing(w, ptep + 1, addr + PAGE_SIZE, end);
 	}
 	return ret;
@@ -736,7 +739,7 @@ static int hmm_walk_pmd(pmd_t *pmdp, unsigned long addr, unsigned long end,
 
 	/* A huge page takes less time than a page table */
 	if (!(addr & HMM_RESCHED_MASK) || !pmd_leaf(pmdp_get_lockless(pmdp))) {
-		ret = hmm_walk_pause(walk->private);
+		ret = hmm_walk_pause(walk->private, addr);
 		if (ret)
 			return ret;
 	}
@@ -756,7 +759,7 @@ static int hmm_walk_pud(pud_t *pudp, unsigned long addr, unsigned long end,
 
 	if (!pud_present(pud) || !pud_leaf(pud))
 		return 0;
-	ret = hmm_walk_pause(w);
+	ret = hmm_walk_pause(w, addr);
 	if (ret)
 		return ret;
 	walk->action = ACTION_CONTINUE;
@@ -782,7 +785,7 @@ static int hmm_walk_hugetlb(pte_t *ptep, unsigned long hmask,
 	struct hstate *h = hstate_vma(walk->vma);
 	struct hmm_leaf leaf = { .kind = HMM_LEAF_EMPTY, .value = w->enc.none };
 	unsigned long offset = (addr & ~hmask) >> PAGE_SHIFT;
-	int ret = hmm_walk_pause(w);
+	int ret = hmm_walk_pause(w, addr);
 	pte_t pte;
 
 	if (ret)
@@ -816,19 +819,24 @@ static bool hmm_vma_special(struct vm_area_struct *vma, bool strict)
 }
 
 /* Returns 0 to walk the VMA, 1 if its flags alone decided all its entries. */
-static int hmm_walk_test(unsigned long addr, unsigned long end,
-			 struct mm_walk *walk)
+static int hmm_walk_flags(struct hmm_walk *w, struct vm_area_struct *vma,
+			  unsigned long addr, unsigned long end)
 {
-	struct hmm_walk *w = walk->private;
 	struct hmm_leaf leaf = { .kind = HMM_LEAF_BROKEN };
 
-	if (!(walk->vma->vm_flags & VM_READ))
+	if (!(vma->vm_flags & VM_READ))
 		leaf.value = w->enc.error;
-	else if (hmm_vma_special(walk->vma, w->strict))
+	else if (hmm_vma_special(vma, w->strict))
 		leaf.value = w->enc.special;
 	else
 		return 0;
-	return hmm_walk_no_pfn(w, walk->vma, addr, end, PMD_SIZE, &leaf) ?: 1;
+	return hmm_walk_no_pfn(w, vma, addr, end, PMD_SIZE, &leaf) ?: 1;
+}
+
+static int hmm_walk_test(unsigned long addr, unsigned long end,
+			 struct mm_walk *walk)
+{
+	return hmm_walk_flags(walk->private, walk->vma, addr, end);
 }
 
 static const struct mm_walk_ops hmm_walk_ops = {
@@ -859,19 +867,20 @@ static pmd_t *hmm_find_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pudp, addr);
 }
 
-/*
- * Returns the mapping of @addr; NULL if its entries do not depend on the page
- * table alone.
- */
+/* Returns true if the entries of @vma depend on the page table alone. */
+static bool hmm_vma_plain(struct vm_area_struct *vma, bool strict)
+{
+	return vma->vm_flags & VM_READ && !is_vm_hugetlb_page(vma) &&
+	       !hmm_vma_special(vma, strict);
+}
+
+/* Returns the mapping of @addr; NULL if there is none or it is not plain. */
 static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
 					   unsigned long addr, bool strict)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
 
-	if (!vma || !(vma->vm_flags & VM_READ) || is_vm_hugetlb_page(vma) ||
-	    hmm_vma_special(vma, strict))
-		return NULL;
-	return vma;
+	return vma && hmm_vma_plain(vma, strict) ? vma : NULL;
 }
 
 /*
@@ -900,17 +909,44 @@ far:
 }
 
 /*
- * Returns the entry of @addr in its page table for a mirror; an empty one if
- * there is none, or if the result does not depend on it alone.
+ * Walks [from, end), which lies in @vma, whose lock is held. @vma has no huge
+ * PUDs, and so is not of hugetlb. walk_page_range_vma() is not for this: it
+ * wants the mmap lock.
+ *
+ * Return: as hmm_walk().
  */
-pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
+int hmm_walk_vma(struct hmm_walk *w, struct vm_area_struct *vma,
+		 unsigned long from)
+{
+	unsigned long addr, next;
+	pmd_t *pmdp;
+	int ret;
+
+	ret = hmm_walk_flags(w, vma, from, w->end);
+	if (ret)
+		return min(ret, 0);
+	for (addr = from; addr < w->end; addr = next) {
+		ret = addr == from ? 0 : hmm_walk_pause(w, addr);
+		if (ret)
+			break;
+		next = pmd_addr_end(addr, w->end);
+		pmdp = hmm_find_pmd(vma->vm_mm, addr);
+		ret = pmdp ? hmm_walk_table(w, vma, pmdp, addr, next) :
+			     hmm_walk_none(w, vma, addr, next);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/* Returns the entry of @addr in its page table; an empty one if it has none. */
+static __always_inline pte_t hmm_read_pte(struct mm_struct *mm,
+					  unsigned long addr)
 {
 	pte_t pte = __pte(0);
 	pmd_t *pmdp;
 	pte_t *ptep;
 
-	if (!hmm_find_vma(mm, addr, true))
-		return pte;
 	pmdp = hmm_find_pmd(mm, addr);
 	if (!pmdp || pmd_bad(pmdp_get_lockless(pmdp)))
 		return pte;
@@ -920,4 +956,23 @@ pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
 		pte_unmap(ptep);
 	}
 	return pte;
+}
+
+/*
+ * Returns the entry of @addr in its page table for a mirror; an empty one if
+ * there is none, or if the result does not depend on it alone.
+ */
+pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
+{
+	if (!hmm_find_vma(mm, addr, true))
+		return __pte(0);
+	return hmm_read_pte(mm, addr);
+}
+
+/* The same in @vma, whose lock is held. */
+pte_t hmm_walk_one_vma(struct vm_area_struct *vma, unsigned long addr)
+{
+	if (!hmm_vma_plain(vma, true))
+		return __pte(0);
+	return hmm_read_pte(vma->vm_mm, addr);
 }

@@ -34,13 +34,16 @@ enum {
  * @poison: entry of poison and of guards
  * @strict: secret memory and shadow stacks are special too
  * @killable: a fatal signal ends the walk and the faults
- * @collided: an invalidation has hit an entry that was read: the walk may stop
+ * @cursor: entries before it hold. The walk may stop when it has read all of
+ *	them, which are fewer than it was to read after a collision
+ * @most: pages to fault in one round at most; 0 for no limit
  * @vma: mapping that the walk stopped in
  * @missing: the pages from @miss on that must be faulted
  * @nr_missing: bits of @missing that are in use
  * @miss: address the walk stopped at
  * @resume: address from which the walk continues after the faults
- * @failed: address that an error is about
+ * @failed: address that an error is about, or whose fault dropped the lock
+ * @tried: address whose fault dropped the lock before and may not do so again
  *
  * A walk fills @out and stops at the first address that must be faulted. The
  * faults are made after it, with no page table lock held.
@@ -59,7 +62,8 @@ struct hmm_walk {
 	u64 poison;
 	bool strict;
 	bool killable;
-	const bool *collided;
+	const unsigned long *cursor;
+	unsigned int most;
 
 	struct vm_area_struct *vma;
 	DECLARE_BITMAP(missing, MAX_PTRS_PER_PTE);
@@ -67,6 +71,7 @@ struct hmm_walk {
 	unsigned long miss;
 	unsigned long resume;
 	unsigned long failed;
+	unsigned long tried;
 };
 
 /* Stops a walk without an error, as walk_page_range() passes it through. */
@@ -110,6 +115,9 @@ static inline bool hmm_pte_plain(pte_t pte)
 }
 
 int hmm_walk(struct hmm_walk *w, struct mm_struct *mm, unsigned long from);
+int hmm_walk_vma(struct hmm_walk *w, struct vm_area_struct *vma,
+		 unsigned long from);
 pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr);
+pte_t hmm_walk_one_vma(struct vm_area_struct *vma, unsigned long addr);
 
 #endif /* MM_HMM_WALK_H */

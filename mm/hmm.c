@@ -16,14 +16,19 @@
  *
  * hmm_range_fault() reads page tables without their locks. The cursor makes
  * this safe: entries of [start, cursor) have been read or are being read, and
- * an invalidation that starts and overlaps them sets ->collided. The cursor
- * moves forward only while nothing in flight overlaps the entries to be read.
- * Hence for every entry read and every invalidation that overlaps it, either
- * the invalidation ended before the cursor passed the entry, and the read saw
- * its result; or it was in flight then, and the fault gave up; or it started
- * later, and collided. ->valid becomes true at the end of a fault iff nothing
- * collided, and false when something does. The end of an invalidation never
- * sets it: an entry may have been read while the invalidation was in flight.
+ * an invalidation that starts and overlaps them *collides*: it moves the cursor
+ * back to the first of them that it hit. The cursor moves forward only while
+ * nothing in flight overlaps the entries to be read. Hence for every entry
+ * before the cursor and every invalidation that overlaps it, the invalidation
+ * ended before the cursor passed the entry, and the read saw its result. One
+ * that was in flight then kept the cursor from passing; one that started later
+ * moved it back. ->valid becomes true at the end of a fault iff the cursor is
+ * still at the end, and false when it is moved back. The end of an invalidation
+ * never sets it: an entry may have been read while the invalidation was in
+ * flight.
+ *
+ * After a collision hmm_range_fault() gives up. hmm_range_fault_unlocked()
+ * reads again from the cursor on, as the entries before it still hold.
  *
  * A page is faulted with the cursor at or before it. The copy that a write
  * fault makes is an invalidation too, but of addresses beyond the cursor, so
@@ -31,7 +36,7 @@
  *
  * Lock order
  * ----------
- *	mmap_lock
+ *	mmap_lock, or the lock of a VMA
  *	  hmm->mirrors_sem		(register, unregister; never in a callback)
  *	  i_mmap_rwsem, anon_vma lock	(reclaim, migration)
  *	    SRCU of the notifier core	(callbacks walk hmm->mirrors under it)
@@ -185,8 +190,8 @@ static void hmm_inflight_del(struct hmm *hmm,
 	hmm->notifiers--;
 }
 
-static noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
-				   unsigned long end)
+noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
+			    unsigned long end)
 {
 	unsigned int i;
 
@@ -201,14 +206,6 @@ static noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
 	return false;
 }
 
-/* Returns true if an invalidation in flight overlaps [start, end). */
-static bool hmm_busy(const struct hmm *hmm, unsigned long start,
-		     unsigned long end)
-{
-	lockdep_assert_held(&hmm->ranges_lock);
-	return unlikely(hmm->notifiers) && hmm_busy_slow(hmm, start, end);
-}
-
 /*
  * Marks the ranges that [start, end) overlaps before their cursor. A range
  * whose cursor is at its start has no entries to invalidate.
@@ -218,6 +215,7 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 {
 	struct interval_tree_node *node;
 	struct hmm_range *range;
+	unsigned long hit;
 
 	lockdep_assert_held(&hmm->ranges_lock);
 
@@ -226,45 +224,16 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 	for (node = hmm_tree_iter_first(&hmm->tree, start, end - 1); node;
 	     node = hmm_tree_iter_next(node, start, end - 1)) {
 		range = container_of(node, struct hmm_range, node);
-		if (max(start, range->start) >= range->cursor)
+		hit = max(start, range->start);
+		if (hit >= range->cursor)
 			continue;
 		trace_hmm_range_hit(hmm->mmu_notifier.mm, range);
-		/* Pairs with hmm_has_collided() */
-		WRITE_ONCE(range->collided, true);
+		/* Pairs with hmm_walk_pause() */
+		WRITE_ONCE(range->cursor, hit);
 		/* Pairs with hmm_range_valid(), through the driver's lock */
 		WRITE_ONCE(range->valid, false);
 	}
 }
-
-/* Only a non-blockable callback may return -EAGAIN; warn of anything else. */
-static noinline int hmm_sync_failed(const struct hmm_mirror *mirror,
-				    const struct mmu_notifier_range *update,
-				    int ret)
-{
-	bool blockable = mmu_notifier_range_blockable(update);
-
-	WARN_ONCE(blockable || ret != -EAGAIN,
-		  "hmm: %pS returned %d in %sblockable context\n",
-		  mirror->ops->sync_cpu_device_pagetables, ret,
-		  blockable ? "" : "non-");
-	return blockable ? 0 : -EAGAIN;
-}
-
-static int hmm_call_mirror(struct hmm_mirror *mirror,
-			   const struct mmu_notifier_range *update)
-{
-	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
-
-	return likely(!ret) ? 0 : hmm_sync_failed(mirror, update, ret);
-}
-
-/*
- * The notifier core calls every callback under an SRCU of its own: a mirror
- * that is on the list stays until the callback returns, as
- * hmm_mirror_unregister() waits for that SRCU.
- */
-#define hmm_for_each_mirror(mirror, hmm) \
-	list_for_each_entry_srcu(mirror, &(hmm)->mirrors, list, true)
 
 /*
  * -EAGAIN ends a non-blockable invalidation that will not happen, so the
@@ -278,6 +247,8 @@ static int hmm_call_mirrors(struct hmm *hmm,
 	int ret;
 
 	hmm_for_each_mirror(mirror, hmm) {
+		if (unlikely(mirror->ops->sync_finish))
+			return hmm_call_mirrors_twice(mirror, update);
 		ret = hmm_call_mirror(mirror, update);
 		if (ret)
 			return ret;
@@ -329,22 +300,6 @@ static void hmm_invalidate_end(struct mmu_notifier *subscription,
 		wake_up_all(&hmm->wq);
 }
 
-static void hmm_release_mirror(struct hmm_mirror *mirror, struct mm_struct *mm)
-{
-	struct mmu_notifier_range all = {
-		.mm = mm,
-		.start = 0,
-		.end = ULONG_MAX,
-		.flags = MMU_NOTIFIER_RANGE_BLOCKABLE,
-		.event = MMU_NOTIFY_RELEASE,
-	};
-
-	if (mirror->ops->release)
-		mirror->ops->release(mirror);
-	else
-		hmm_call_mirror(mirror, &all);
-}
-
 /* Marks every range. Others may run between parts of a long list. */
 static void hmm_mark_all(struct hmm *hmm)
 {
@@ -376,15 +331,13 @@ static void hmm_mark_all(struct hmm *hmm)
 static void hmm_release(struct mmu_notifier *subscription, struct mm_struct *mm)
 {
 	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
-	struct hmm_mirror *mirror;
 
 	hmm_mark_all(hmm);
 	wake_up_all(&hmm->wq);
 
 	/* As around the other callbacks, see hmm_might_wait_invalidate() */
 	lock_map_acquire(&__mmu_notifier_invalidate_range_start_map);
-	hmm_for_each_mirror(mirror, hmm)
-		hmm_release_mirror(mirror, mm);
+	hmm_release_mirrors(hmm, mm);
 	lock_map_release(&__mmu_notifier_invalidate_range_start_map);
 }
 
@@ -413,11 +366,14 @@ static void hmm_free(struct kref *kref)
 	kfree_rcu(container_of(kref, struct hmm, kref), rcu);
 }
 
+void hmm_put(struct hmm *hmm)
+{
+	kref_put(&hmm->kref, hmm_free);
+}
+
 static void hmm_put_subscription(struct mmu_notifier *subscription)
 {
-	struct hmm *hmm = container_of(subscription, struct hmm, mmu_notifier);
-
-	kref_put(&hmm->kref, hmm_free);
+	hmm_put(container_of(subscription, struct hmm, mmu_notifier));
 }
 
 /*
@@ -450,6 +406,7 @@ static int hmm_add_mirror(struct hmm *hmm, struct hmm_mirror *mirror)
 	mirror->hmm = hmm;
 	mirror->nr_ranges = 0;
 	mirror->gone = false;
+	mirror->left = ULONG_MAX;
 	/* No range has that shift, so the first encoding will be checked */
 	mirror->checked = (struct hmm_encoding){ .shift = UINT_MAX };
 	list_add_rcu(&mirror->list, &hmm->mirrors);
@@ -570,9 +527,11 @@ void hmm_mirror_unregister(struct hmm_mirror *mirror)
 	WARN_ONCE(orphans, "hmm: mirror unregistered before its ranges\n");
 
 	down_write(&hmm->mirrors_sem);
+	if (mirror->ops->sync_finish)
+		hmm_mirror_leave(hmm, mirror);
 	list_del_rcu(&mirror->list);
 	up_write(&hmm->mirrors_sem);
-	/* Waits for callbacks of the mirror, see hmm_for_each_mirror() */
+	/* Waits for callbacks that see the mirror, see hmm_for_each_mirror() */
 	mmu_notifier_synchronize();
 	mirror->hmm = NULL;
 	mmu_notifier_put(&hmm->mmu_notifier);
@@ -730,8 +689,8 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 	if (!hmm_range_arguments_ok(range))
 		return -EINVAL;
 
-	range->collided = false;
 	range->cursor = range->start;
+	range->tried = ULONG_MAX;
 	range->node.start = range->start;
 	range->node.last = range->end - 1;
 
@@ -782,7 +741,7 @@ void hmm_range_unregister(struct hmm_range *range)
 	WARN_ON_ONCE(twice);
 	/* The reference from hmm_orphan_ranges() */
 	if (orphan)
-		kref_put(&hmm->kref, hmm_free);
+		hmm_put(hmm);
 }
 EXPORT_SYMBOL(hmm_range_unregister);
 
@@ -797,8 +756,7 @@ enum hmm_range_state {
  * Everything else is stable only under ranges_lock: while the range is
  * registered with a mirror, the subscription lives and so does the mm.
  */
-static bool hmm_range_lives(const struct hmm *hmm,
-			    const struct hmm_range *range)
+bool hmm_range_lives(const struct hmm *hmm, const struct hmm_range *range)
 {
 	return range->hmm == hmm && range->mirror && !hmm_mm_gone(hmm);
 }
@@ -843,7 +801,7 @@ static noinline bool hmm_range_wait_slow(const struct hmm_range *range,
 			   (state = hmm_range_state(hmm, range)) !=
 			   HMM_RANGE_BUSY,
 			   msecs_to_jiffies(ms));
-	kref_put(&hmm->kref, hmm_free);
+	hmm_put(hmm);
 	return state == HMM_RANGE_QUIET;
 }
 
@@ -897,7 +855,6 @@ int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner)
 	int ret = 0;
 
 	spin_lock_irq(&hmm->ranges_lock);
-	range->collided = false;
 	range->cursor = range->start;
 	if (!range->mirror) {
 		ret = -EINVAL;
@@ -921,7 +878,7 @@ int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 	int ret = -EBUSY;
 
 	spin_lock_irq(&hmm->ranges_lock);
-	if (!range->collided && !hmm_busy(hmm, from, range->end)) {
+	if (range->cursor >= from && !hmm_busy(hmm, from, range->end)) {
 		range->cursor = range->end;
 		ret = 0;
 	}
@@ -931,13 +888,14 @@ int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 
 /*
  * Prepares a page fault at or after @to: entries from there on will be read
- * again, whatever the fault invalidates.
+ * again, whatever the fault invalidates. After a collision the cursor may be
+ * before @to already.
  */
 void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 			unsigned long to)
 {
 	spin_lock_irq(&hmm->ranges_lock);
-	range->cursor = to;
+	range->cursor = min(range->cursor, to);
 	spin_unlock_irq(&hmm->ranges_lock);
 }
 
@@ -949,7 +907,7 @@ int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range)
 	KUNIT_STATIC_STUB_REDIRECT(hmm_cursor_settle, hmm, range);
 
 	spin_lock_irq(&hmm->ranges_lock);
-	valid = !range->collided && range->mirror && !hmm->dead;
+	valid = range->cursor >= range->end && range->mirror && !hmm->dead;
 	WRITE_ONCE(range->valid, valid);
 	spin_unlock_irq(&hmm->ranges_lock);
 	return valid ? 0 : -EBUSY;

@@ -26,6 +26,11 @@ $1 == "load" {
 		$3 ", " $2 " threads unmap elsewhere", $4, $5, $6
 }
 
+$1 == "hold" {
+	printf "%-44s %9s %9s %9s\n", \
+		$3 ", the mmap lock is held 10 ms at 50 Hz", $4, $5, $6
+}
+
 /^hmm-bench: [a-z0-9-]+ failed$/ {
 	sub(/^hmm-bench: /, "")
 	sub(/ failed$/, "")

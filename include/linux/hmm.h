@@ -4,9 +4,9 @@
  *
  * A driver registers a *mirror* for an address space; its callback is called
  * before every change of the CPU page tables. For addresses the device wants it
- * registers a *range*, lets hmm_range_fault() read or fault them, takes the
- * lock that its callback takes too, checks hmm_range_valid(), and only then
- * programs the device.
+ * registers a *range*, lets hmm_range_fault_unlocked() read or fault them,
+ * takes the lock that its callback takes too, checks hmm_range_valid(), and
+ * only then programs the device.
  *
  * Documentation/mm/hmm.rst has the model, the lock order and the pattern.
  */
@@ -106,6 +106,8 @@ struct hmm {
 	struct rw_semaphore	mirrors_sem;
 	wait_queue_head_t	wq;
 	long			notifiers;
+	/* private: mirrors_sem protects; see mm/hmm-sync.c */
+	unsigned long		epoch;
 	/* private: ranges_lock protects, down to dead */
 	struct rb_root_cached	tree;
 	struct hmm_inflight	inflight[HMM_INFLIGHT_MAX];
@@ -154,8 +156,8 @@ struct hmm_range {
 	u8			pfn_shift;
 	bool			valid;
 	/* private: hmm->ranges_lock protects */
-	bool			collided;
 	unsigned long		cursor;
+	unsigned long		tried;
 	struct hmm_mirror	*mirror;
 	struct interval_tree_node node;
 };
@@ -199,11 +201,29 @@ struct hmm_mirror_ops {
 	 * Context: may sleep iff mmu_notifier_range_blockable(); reclaim and
 	 * rmap locks may be held, so memory is allocated only with GFP_NOWAIT
 	 * or GFP_ATOMIC. Must not call hmm_mirror_register(), _unregister(),
-	 * hmm_range_fault() or hmm_range_wait_until_valid().
+	 * hmm_range_fault(), hmm_range_fault_unlocked() or
+	 * hmm_range_wait_until_valid().
 	 * Return: 0, or -EAGAIN where it would have to sleep and may not.
 	 */
 	int (*sync_cpu_device_pagetables)(struct hmm_mirror *mirror,
 					  const struct mmu_notifier_range *update);
+
+	/**
+	 * @sync_finish: the device can no longer use the pages
+	 *
+	 * Optional. Where it is set, @sync_cpu_device_pagetables removes the
+	 * entries, but only starts the flush of the device's TLBs, and this
+	 * callback returns when that flush has ended. It is called when all
+	 * mirrors have had their first callback for @update, so that several
+	 * devices flush at once; and for each mirror whose first callback
+	 * returned 0, also if that of another mirror returned -EAGAIN. Pages
+	 * that the device may write to until the flush has ended are marked
+	 * dirty before this returns.
+	 *
+	 * Context: as @sync_cpu_device_pagetables.
+	 */
+	void (*sync_finish)(struct hmm_mirror *mirror,
+			    const struct mmu_notifier_range *update);
 };
 
 /**
@@ -249,6 +269,8 @@ struct hmm_mirror {
 	unsigned long			nr_ranges;
 	bool				gone;
 	struct hmm_encoding		checked;
+	/* private: hmm->mirrors_sem protects */
+	unsigned long			left;
 };
 
 /**
@@ -275,7 +297,10 @@ struct hmm_dma_batch {
 #define HMM_FAULT_ALLOW_RETRY		BIT(0)
 #define HMM_FAULT_SNAPSHOT		BIT(1)
 
-/* A time-out in ms for hmm_range_wait_until_valid() that suits most. */
+/*
+ * A time-out in ms for hmm_range_fault_unlocked() and
+ * hmm_range_wait_until_valid() that suits most.
+ */
 #define HMM_RANGE_DEFAULT_TIMEOUT 1000
 
 #ifdef CONFIG_HMM_MIRROR
@@ -289,9 +314,14 @@ bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout);
 long hmm_range_fault(struct hmm_range *range, unsigned int flags);
 long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 			    u8 *orders);
+long hmm_range_fault_unlocked(struct hmm_range *range, unsigned int flags,
+			      unsigned long timeout);
 
 long hmm_range_dma_map(struct hmm_range *range, struct device *device,
 		       dma_addr_t *daddrs, unsigned int flags);
+long hmm_range_dma_map_unlocked(struct hmm_range *range, struct device *device,
+				dma_addr_t *daddrs, unsigned int flags,
+				unsigned long timeout);
 long hmm_range_dma_unmap(struct hmm_range *range, struct device *device,
 			 dma_addr_t *daddrs, bool dirty);
 long hmm_range_dma_map_batch(struct hmm_range *range, struct device *device,
@@ -360,9 +390,25 @@ static inline long hmm_range_fault_orders(struct hmm_range *range,
 	return -EOPNOTSUPP;
 }
 
+static inline long hmm_range_fault_unlocked(struct hmm_range *range,
+					    unsigned int flags,
+					    unsigned long timeout)
+{
+	return -EOPNOTSUPP;
+}
+
 static inline long hmm_range_dma_map(struct hmm_range *range,
 				     struct device *device,
 				     dma_addr_t *daddrs, unsigned int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline long hmm_range_dma_map_unlocked(struct hmm_range *range,
+					      struct device *device,
+					      dma_addr_t *daddrs,
+					      unsigned int flags,
+					      unsigned long timeout)
 {
 	return -EOPNOTSUPP;
 }

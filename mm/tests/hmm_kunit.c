@@ -551,7 +551,12 @@ static void hk_waiter_fn(void *arg)
 {
 	struct hk_waiter *waiter = arg;
 
-	waiter->result = hmm_range_wait_until_valid(waiter->range, waiter->ms);
+	if (waiter->fault)
+		waiter->ret = hmm_range_fault_unlocked(waiter->range, 0,
+						       waiter->ms);
+	else
+		waiter->result = hmm_range_wait_until_valid(waiter->range,
+							    waiter->ms);
 }
 
 static unsigned int hk_sleepers(struct hmm *hmm)
@@ -579,12 +584,8 @@ static bool hk_waiter_sleeps(void *arg)
 	       completion_done(&cond->waiter->thread->done);
 }
 
-/*
- * Start a thread that waits for @range. It sleeps, or has returned, when this
- * returns.
- */
-struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
-				unsigned long ms)
+static struct hk_waiter *hk_waiter(struct kunit *test, struct hmm_range *range,
+				   unsigned long ms, bool fault)
 {
 	struct hk_sleep_cond cond = {
 		.hmm = range->hmm,
@@ -595,9 +596,27 @@ struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
 	KUNIT_ASSERT_NOT_NULL(test, cond.waiter);
 	cond.waiter->range = range;
 	cond.waiter->ms = ms;
+	cond.waiter->fault = fault;
 	cond.waiter->thread = hk_run(test, hk_waiter_fn, cond.waiter);
 	KUNIT_ASSERT_TRUE(test, hk_poll(hk_waiter_sleeps, &cond));
 	return cond.waiter;
+}
+
+/*
+ * Start a thread that waits for @range. It sleeps, or has returned, when this
+ * returns.
+ */
+struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
+				unsigned long ms)
+{
+	return hk_waiter(test, range, ms, false);
+}
+
+/* The same with a thread that faults @range without a lock. */
+struct hk_waiter *hk_unlocked_start(struct kunit *test, struct hmm_range *range,
+				    unsigned long ms)
+{
+	return hk_waiter(test, range, ms, true);
 }
 
 /* ---------------------------------------------------- foreign subscribers */

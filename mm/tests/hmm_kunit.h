@@ -118,11 +118,13 @@ struct hk_thread {
 	void *arg;
 };
 
-/* A thread in hmm_range_wait_until_valid(). */
+/* A thread in hmm_range_wait_until_valid() or hmm_range_fault_unlocked(). */
 struct hk_waiter {
 	struct hmm_range *range;
 	unsigned long ms;
+	bool fault;
 	bool result;
+	long ret;
 	struct hk_thread *thread;
 };
 
@@ -253,6 +255,8 @@ struct hk_thread *hk_run(struct kunit *test, void (*fn)(void *arg), void *arg);
 bool hk_thread_done(struct hk_thread *thread, unsigned int ms);
 struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
 				unsigned long ms);
+struct hk_waiter *hk_unlocked_start(struct kunit *test, struct hmm_range *range,
+				    unsigned long ms);
 bool hk_poll(bool (*cond)(void *arg), void *arg);
 
 struct hk_foreign *hk_foreign_list(struct kunit *test);

@@ -434,6 +434,31 @@ static void maps_each_page_for_what_it_allows(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
+static void unlocked_call_maps_the_same(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+	struct hmm_range *range = map->range;
+	struct hk_inval *inval;
+
+	inval = hk_start(test, range->start, range->end);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map_unlocked(range, dma->dev,
+							 map->daddrs, 0, 0),
+			-EBUSY);
+	hk_dma_expect_requests(test, map);
+	hk_dma_expect_nothing(dma, map);
+	hk_end(inval);
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_map_unlocked(range, dma->dev,
+							 map->daddrs, 0,
+							 HK_LONG_MS),
+			HK_MIX_MAPPED);
+	hk_dma_expect_mapped(dma, map, HK_MIX_MAPPED);
+	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
+	KUNIT_EXPECT_EQ(test, hmm_range_dma_unmap(range, dma->dev, map->daddrs,
+						  false), HK_MIX_MAPPED);
+	hmm_range_unregister(range);
+}
+
 /* A device that never writes has no bit for it. */
 static void without_a_write_bit_all_is_mapped_for_reading(struct kunit *test)
 {
@@ -1214,6 +1239,7 @@ static void segments_respect_the_limit_of_the_device(struct kunit *test)
 static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(maps_each_page_for_what_it_allows,
 			 hk_dma_way_gen_params),
+	KUNIT_CASE(unlocked_call_maps_the_same),
 	KUNIT_CASE_PARAM(without_a_write_bit_all_is_mapped_for_reading,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(private_memory_is_left_out, hk_dma_way_gen_params),

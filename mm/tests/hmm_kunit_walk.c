@@ -294,14 +294,14 @@ static void hk_arena_walk(struct kunit *test, struct hk_arena *arena,
 {
 	unsigned long npages = (range->end - range->start) >> PAGE_SHIFT;
 	struct hk *hk = test->priv;
-	const bool never = false;
+	const unsigned long never = ULONG_MAX;
 	struct hmm_walk w = {
 		.enc		= hk_interval_like,
 		.start		= range->start,
 		.end		= range->end,
 		.out		= out,
 		.poison		= hk_interval_like.error,
-		.collided	= &never,
+		.cursor		= &never,
 	};
 	unsigned long i;
 	u64 seed = prandom_u32_state(&arena->rnd);

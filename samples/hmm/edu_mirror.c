@@ -225,21 +225,14 @@ static const struct hmm_mirror_ops edu_mirror_ops = {
 
 static int edu_job_map(struct edu *edu, struct edu_job *job)
 {
-	struct mm_struct *mm = edu_mm(job->file);
 	long ret;
 
 	/* edu_remove() takes the engine, so it waits for us if it runs now */
 	if (READ_ONCE(edu->gone))
 		return -ENODEV;
-	if (!hmm_range_wait_until_valid(&job->range, HMM_RANGE_DEFAULT_TIMEOUT))
-		return -EBUSY;
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	ret = hmm_range_dma_map(&job->range, &edu->pdev->dev, job->daddrs,
-				HMM_FAULT_ALLOW_RETRY);
-	/* With -EAGAIN the fault has dropped the lock */
-	if (ret != -EAGAIN)
-		mmap_read_unlock(mm);
+	ret = hmm_range_dma_map_unlocked(&job->range, &edu->pdev->dev,
+					 job->daddrs, 0,
+					 HMM_RANGE_DEFAULT_TIMEOUT);
 	return ret < 0 ? ret : 0;
 }
 

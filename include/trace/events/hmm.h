@@ -13,7 +13,31 @@
 #include <linux/mmu_notifier.h>
 #include <linux/tracepoint.h>
 
+#ifndef HMM_MMAP_NEEDS
+/* Why hmm_range_fault_unlocked() takes the mmap lock. */
+enum hmm_mmap_need {
+	HMM_MMAP_NOT_NEEDED,
+	HMM_MMAP_NO_VMA_LOCK,	/* the VMA could not be locked */
+	HMM_MMAP_SEVERAL_VMAS,	/* the range is in more than one */
+	HMM_MMAP_HUGE_MAPPING,	/* hugetlb or DAX */
+	HMM_MMAP_NO_ANON_VMA,	/* a fault may have to make one */
+	HMM_MMAP_TRIED,		/* a fault there has dropped a lock before */
+};
+
+#define HMM_MMAP_NEEDS						\
+	{ HMM_MMAP_NO_VMA_LOCK, "no vma lock" },		\
+	{ HMM_MMAP_SEVERAL_VMAS, "several vmas" },		\
+	{ HMM_MMAP_HUGE_MAPPING, "huge mapping" },		\
+	{ HMM_MMAP_NO_ANON_VMA, "no anon_vma" },		\
+	{ HMM_MMAP_TRIED, "tried before" }
+#endif
+
 /* Export the values, so that programs can decode them in raw traces. */
+TRACE_DEFINE_ENUM(HMM_MMAP_NO_VMA_LOCK);
+TRACE_DEFINE_ENUM(HMM_MMAP_SEVERAL_VMAS);
+TRACE_DEFINE_ENUM(HMM_MMAP_HUGE_MAPPING);
+TRACE_DEFINE_ENUM(HMM_MMAP_NO_ANON_VMA);
+TRACE_DEFINE_ENUM(HMM_MMAP_TRIED);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_UNMAP);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_CLEAR);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_PROTECTION_VMA);
@@ -130,6 +154,33 @@ TRACE_EVENT(hmm_range_fault,
 				{ HMM_FAULT_ALLOW_RETRY, "allow retry" },
 				{ HMM_FAULT_SNAPSHOT, "snapshot" }),
 		  __entry->ret)
+);
+
+/* hmm_range_fault_unlocked() takes the mmap lock. */
+TRACE_EVENT(hmm_mmap_lock,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range,
+		 enum hmm_mmap_need need),
+
+	TP_ARGS(mm, range, need),
+
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(int,		need)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= (void *)mm;
+		__entry->start	= range->start;
+		__entry->end	= range->end;
+		__entry->need	= need;
+	),
+
+	TP_printk("mm=%p [0x%lx, 0x%lx) %s", __entry->mm, __entry->start,
+		  __entry->end,
+		  __print_symbolic(__entry->need, HMM_MMAP_NEEDS))
 );
 
 #endif /* _TRACE_HMM_H */

@@ -11,6 +11,7 @@
  *	count	ROW SIDE UNIT VALUE CALLS
  *	wall	ROW MEDIAN LOW HIGH ROUNDS	(ours to stock)
  *	load	THREADS SIDE MEDIAN LATE WORST	(microseconds)
+ *	hold	THREADS SIDE MEDIAN LATE WORST	(the same, other load)
  *
  * Each row is measured in a process of its own, as registrations leave traces
  * in an address space. The memory is checked before the measurement and the
@@ -316,6 +317,13 @@ struct row {
 #define SIZE_ROW(n) \
 	{ "size-" #n, make_contiguous, n, PER_CALL, 9, \
 	  .run = { .req = READ }, PINS, .valid = ALL }
+#define UNLOCKS		.ours = HMM_BENCH_MIRROR_UNLOCKED, \
+			.stock = HMM_BENCH_MIRROR_LOCKED, .valid = ALL
+#define UNLOCKED_ROWS(n) \
+	{ "unlocked-" #n, make_contiguous, n, PER_CALL, 99, \
+	  .run = { .req = READ }, UNLOCKS }, \
+	{ "unlocked-fault-" #n, make_empty, n, PER_CALL, 9, true, \
+	  .run = { .req = WRITE }, UNLOCKS }
 #define HIT_ROW(n) \
 	{ "invalidate-ranges-" #n, make_contiguous, 1, PER_CALL, 99, \
 	  .run = { .devices = 1, .others = (n) - 1 }, HITS }
@@ -397,6 +405,10 @@ static const struct row rows[] = {
 	SIZE_ROW(512),
 	SIZE_ROW(16384),
 	SIZE_ROW(262144),
+	/* Beside a wait, the mmap lock and hmm_range_fault() */
+	UNLOCKED_ROWS(1),
+	UNLOCKED_ROWS(16),
+	UNLOCKED_ROWS(512),
 
 	TAKE_ROW(1),
 	TAKE_ROW(10),
@@ -713,6 +725,23 @@ static void *load(void *arg)
 	return NULL;
 }
 
+/* Hold the mmap lock for writing, half of the time. */
+static void *hold(void *arg)
+{
+	struct hmm_bench_run run = {
+		.op = HMM_BENCH_HOLD,
+		.npages = 1,
+		.rounds = 1,
+	};
+
+	(void)arg;
+	while (!atomic_load(&load_stop)) {
+		request(&run);
+		atomic_fetch_add(&load_done, 1);
+	}
+	return NULL;
+}
+
 static double cycles_per_us(void)
 {
 	struct timespec from, to;
@@ -730,8 +759,8 @@ static double cycles_per_us(void)
 }
 
 /* The device also has ranges in the memory that the first thread unmaps. */
-static void load_side(const char *side, enum hmm_bench_op op, char *addr,
-		      unsigned int threads, char *unmapped)
+static void load_side(const char *what, const char *side, enum hmm_bench_op op,
+		      char *addr, unsigned int threads, char *unmapped)
 {
 	struct hmm_bench_run run = {
 		.op = op,
@@ -747,12 +776,13 @@ static void load_side(const char *side, enum hmm_bench_op op, char *addr,
 	request(&run);
 	if (run.valid != run.npages)
 		errx(1, "load: %llu of %llu pages", run.valid, run.npages);
-	printf("load\t%u\t%s\t%.1f\t%.1f\t%.1f\n", threads, side,
+	printf("%s\t%u\t%s\t%.1f\t%.1f\t%.1f\n", what, threads, side,
 	       run.median / us, run.late / us, run.worst / us);
 	fflush(stdout);
 }
 
-static void load_with(unsigned int threads)
+static void load_with(const char *what, void *(*call)(void *),
+		      unsigned int threads)
 {
 	char *addr = make_contiguous(16);
 	char *unmapped = map_anon(LOAD_THREADS * LOAD_PAGES);
@@ -762,14 +792,15 @@ static void load_with(unsigned int threads)
 	atomic_store(&load_stop, false);
 	atomic_store(&load_done, 0);
 	for (i = 0; i < threads; i++)
-		if (pthread_create(&ids[i], NULL, load,
+		if (pthread_create(&ids[i], NULL, call,
 				   unmapped + i * LOAD_PAGES * PAGE))
 			errx(1, "pthread_create");
 	/* Wait until all threads are running. */
 	while (atomic_load(&load_done) < 2 * threads)
 		sched_yield();
-	load_side("ours", HMM_BENCH_MIRROR_DEVICE, addr, threads, unmapped);
-	load_side("stock", HMM_BENCH_STOCK_DEVICE, addr, threads,
+	load_side(what, "ours", HMM_BENCH_MIRROR_DEVICE, addr, threads,
+		  unmapped);
+	load_side(what, "stock", HMM_BENCH_STOCK_DEVICE, addr, threads,
 		  unmapped);
 	atomic_store(&load_stop, true);
 	for (i = 0; i < threads; i++)
@@ -805,10 +836,11 @@ static bool alone(void (*fn)(const struct row *row), const struct row *row)
 static void load_all(const struct row *row)
 {
 	(void)row;
-	load_with(0);
-	load_with(1);
-	load_with(2);
-	load_with(LOAD_THREADS);
+	load_with("load", load, 0);
+	load_with("load", load, 1);
+	load_with("load", load, 2);
+	load_with("load", load, LOAD_THREADS);
+	load_with("hold", hold, 1);
 }
 
 static bool count_all(void)

@@ -164,6 +164,32 @@ DEVICE_TEST(uffd_serves_device)
 	close(uffd);
 }
 
+/* Each page costs one fault: what was read before is not read again. */
+DEVICE_TEST(uffd_serves_a_thousand_pages)
+{
+	int uffd = uffd_open(0);
+	struct server server;
+
+	if (uffd == -EOPNOTSUPP)
+		SKIP(return, "kernel without this userfaultfd");
+	ASSERT_LE(0, uffd);
+	self->r.size = 1000 * PAGE;
+	self->r.buf = realloc(self->r.buf, SIZE);
+	self->r.data = realloc(self->r.data, SIZE);
+	ASSERT_TRUE(self->r.buf && self->r.data);
+	ASSERT_EQ(0, rig_map(&self->r));
+	ASSERT_EQ(0, uffd_register(uffd, self->r.ptr, SIZE,
+				   UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, server_start(&server, &self->r, uffd));
+	hmm_fill(self->r.data, SIZE);
+	test_sees(self->r.ptr, self->r.data, NPAGES);
+	EXPECT_EQ(1000, served(&server));
+	test_stats();
+	EXPECT_EQ(0, self->r.stats.retries);
+	EXPECT_EQ(0, server_stop(&server));
+	close(uffd);
+}
+
 DEVICE_TEST(uffd_lets_device_write)
 {
 	int uffd = uffd_open(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
