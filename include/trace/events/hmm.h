@@ -13,7 +13,8 @@
 #include <linux/mmu_notifier.h>
 #include <linux/tracepoint.h>
 
-#ifndef HMM_MMAP_NEEDS
+#ifndef HMM_MMAP_NEED
+#define HMM_MMAP_NEED
 /* Why hmm_range_fault_unlocked() takes the mmap lock. */
 enum hmm_mmap_need {
 	HMM_MMAP_NOT_NEEDED,
@@ -23,13 +24,6 @@ enum hmm_mmap_need {
 	HMM_MMAP_NO_ANON_VMA,	/* a fault may have to make one */
 	HMM_MMAP_TRIED,		/* a fault there has dropped a lock before */
 };
-
-#define HMM_MMAP_NEEDS						\
-	{ HMM_MMAP_NO_VMA_LOCK, "no vma lock" },		\
-	{ HMM_MMAP_SEVERAL_VMAS, "several vmas" },		\
-	{ HMM_MMAP_HUGE_MAPPING, "huge mapping" },		\
-	{ HMM_MMAP_NO_ANON_VMA, "no anon_vma" },		\
-	{ HMM_MMAP_TRIED, "tried before" }
 #endif
 
 /* Export the values, so that programs can decode them in raw traces. */
@@ -180,7 +174,12 @@ TRACE_EVENT(hmm_mmap_lock,
 
 	TP_printk("mm=%p [0x%lx, 0x%lx) %s", __entry->mm, __entry->start,
 		  __entry->end,
-		  __print_symbolic(__entry->need, HMM_MMAP_NEEDS))
+		  __print_symbolic(__entry->need,
+				   { HMM_MMAP_NO_VMA_LOCK, "no vma lock" },
+				   { HMM_MMAP_SEVERAL_VMAS, "several vmas" },
+				   { HMM_MMAP_HUGE_MAPPING, "huge mapping" },
+				   { HMM_MMAP_NO_ANON_VMA, "no anon_vma" },
+				   { HMM_MMAP_TRIED, "tried before" }))
 );
 
 #endif /* _TRACE_HMM_H */

@@ -319,9 +319,10 @@ struct row {
 	  .run = { .req = READ }, PINS, .valid = ALL }
 #define UNLOCKS		.ours = HMM_BENCH_MIRROR_UNLOCKED, \
 			.stock = HMM_BENCH_MIRROR_LOCKED, .valid = ALL
-#define UNLOCKED_ROWS(n) \
+#define UNLOCKED_ROW(n) \
 	{ "unlocked-" #n, make_contiguous, n, PER_CALL, 99, \
-	  .run = { .req = READ }, UNLOCKS }, \
+	  .run = { .req = READ }, UNLOCKS }
+#define UNLOCKED_FAULT_ROW(n) \
 	{ "unlocked-fault-" #n, make_empty, n, PER_CALL, 9, true, \
 	  .run = { .req = WRITE }, UNLOCKS }
 #define HIT_ROW(n) \
@@ -406,9 +407,12 @@ static const struct row rows[] = {
 	SIZE_ROW(16384),
 	SIZE_ROW(262144),
 	/* Beside a wait, the mmap lock and hmm_range_fault() */
-	UNLOCKED_ROWS(1),
-	UNLOCKED_ROWS(16),
-	UNLOCKED_ROWS(512),
+	UNLOCKED_ROW(1),
+	UNLOCKED_ROW(16),
+	UNLOCKED_ROW(512),
+	UNLOCKED_FAULT_ROW(1),
+	UNLOCKED_FAULT_ROW(16),
+	UNLOCKED_FAULT_ROW(512),
 
 	TAKE_ROW(1),
 	TAKE_ROW(10),
