@@ -106,6 +106,14 @@ static inline size_t hmm_pages_out(const void *addr, size_t npages)
 	return out;
 }
 
+/* Map pages that are only in the swap cache: MADV_PAGEOUT skips those. */
+static inline void hmm_map_cached(const char *addr, size_t npages)
+{
+	for (; npages; npages--, addr += PAGE)
+		if (!hmm_page_present(addr) && !hmm_page_is_out(addr))
+			cpu_read(addr);
+}
+
 /* One attempt, on a CPU that the caller may run on. */
 static inline size_t hmm_swap_out_on(int cpu, void *addr, size_t npages)
 {
@@ -124,9 +132,10 @@ static inline size_t hmm_swap_out_on(int cpu, void *addr, size_t npages)
 }
 
 /*
- * Swap pages out. Returns the number of pages that are out at the end. The
- * kernel skips a page that a CPU has not put on its LRU list yet, and only that
- * CPU puts it there, so this tries several times, on each CPU.
+ * Swap pages out. Returns the number of pages that are out at the end. While a
+ * page waits in a CPU's batch for an LRU list, the kernel skips it or leaves it
+ * in the swap cache, and only that CPU empties the batch. So this tries several
+ * times, on each CPU.
  */
 static inline size_t hmm_swap_out(void *addr, size_t npages)
 {
@@ -134,8 +143,10 @@ static inline size_t hmm_swap_out(void *addr, size_t npages)
 	size_t out = 0;
 
 	for (int i = 0; i < 50 && out < npages; i++) {
-		if (i)
+		if (i) {
 			usleep(1000 * i);
+			hmm_map_cached(addr, npages);
+		}
 		out = hmm_swap_out_on(i % cpus, addr, npages);
 	}
 	return out;
