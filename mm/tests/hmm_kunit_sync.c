@@ -124,8 +124,8 @@ static struct hk_flusher *hk_flusher(struct kunit *test,
 	return f;
 }
 
-static void hk_expect_calls(struct kunit *test, struct hk_flusher *f,
-			    int syncs, int finishes)
+static void hk_expect_calls(struct kunit *test, struct hk_flusher *f, int syncs,
+			    int finishes)
 {
 	KUNIT_EXPECT_EQ(test, atomic_read(&f->syncs), syncs);
 	KUNIT_EXPECT_EQ(test, atomic_read(&f->finishes), finishes);
@@ -281,8 +281,10 @@ static void fault_after_two_passes_is_valid(struct kunit *test)
 
 	hk_expect_idle(test, range);
 	f->ret_nonblock = -EAGAIN;
-	KUNIT_EXPECT_EQ(test, hk_start_nonblock(test, &update, range->start,
-						range->end), -EAGAIN);
+	KUNIT_EXPECT_EQ(test,
+			hk_start_nonblock(test, &update, range->start,
+					  range->end),
+			-EAGAIN);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	hk_expect_idle(test, range);
 	hk_invalidate(test, range->start, range->end);

@@ -212,8 +212,8 @@ static void mmap_lock_is_taken_for_a_reason(struct kunit *test)
 	unsigned long huge = hk_map(test, hk_hugetlb_file(test, 1), PMD_SIZE,
 				    HK_RW, MAP_SHARED);
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 1);
-	unsigned long file = hk_map(test, hf->file, PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long file =
+		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
 
 	/* The only fall-back for this memory: its first page. */
 	hk_expect_need(test, addr, 8, HMM_MMAP_NO_ANON_VMA);
@@ -307,8 +307,8 @@ static void pages_served_one_by_one_cost_one_walk(struct kunit *test)
 {
 	const unsigned long n = HK_SERVED + 2;
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, n);
-	unsigned long addr = hk_map(test, hf->file, n * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, n * PAGE_SIZE, HK_RW, MAP_SHARED);
 	unsigned long last = addr + (n - 1) * PAGE_SIZE;
 	struct hmm_range *range = hk_range(test, addr, n);
 	unsigned int reads = 0;
@@ -563,8 +563,8 @@ static void collision_costs_what_was_hit(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 1);
 	unsigned long len = HK_TABLES * PMD_SIZE;
-	unsigned long addr = hk_map(test, hf->file, len + PMD_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, len + PMD_SIZE, HK_RW, MAP_SHARED);
 	struct hmm_range *range;
 	pte_t old[HK_TABLES], special;
 	unsigned long i;
@@ -598,8 +598,8 @@ static void collision_costs_what_was_hit(struct kunit *test)
 static void collision_before_a_fault_is_kept(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 3);
-	unsigned long addr = hk_map(test, hf->file, 3 * PAGE_SIZE, HK_RW,
-				    MAP_SHARED);
+	unsigned long addr =
+		hk_map(test, hf->file, 3 * PAGE_SIZE, HK_RW, MAP_SHARED);
 	struct hmm_range *range = hk_range(test, addr, 3);
 	struct hk_during during = {
 		.test = test,
@@ -636,9 +636,10 @@ static void errors_are_those_of_the_locked_call(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, hk_unlocked_ms(test, range, BIT(2), HK_LONG_MS),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, hk_unlocked_ms(test, range,
-					     HMM_FAULT_ALLOW_RETRY,
-					     HK_LONG_MS), -EINVAL);
+	KUNIT_EXPECT_EQ(test,
+			hk_unlocked_ms(test, range, HMM_FAULT_ALLOW_RETRY,
+				       HK_LONG_MS),
+			-EINVAL);
 	KUNIT_EXPECT_EQ(test, hmm_range_fault_unlocked(NULL, 0, 0), -EINVAL);
 	other->hmm = NULL;
 	KUNIT_EXPECT_EQ(test, hmm_range_fault_unlocked(other, 0, 0), -EINVAL);
@@ -661,8 +662,8 @@ static void errors_are_those_of_the_locked_call(struct kunit *test)
 
 static void one_mapping_without_permission(struct kunit *test)
 {
-	unsigned long addr = hk_map(test, NULL, 4 * PAGE_SIZE, PROT_READ,
-				    MAP_PRIVATE);
+	unsigned long addr =
+		hk_map(test, NULL, 4 * PAGE_SIZE, PROT_READ, MAP_PRIVATE);
 	struct hmm_range *range = hk_range(test, addr, 4);
 
 	hk_read(test, addr, 1);
