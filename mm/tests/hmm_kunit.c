@@ -481,6 +481,16 @@ void hk_invalidate(struct kunit *test, unsigned long start, unsigned long end)
 	hk_end(hk_start(test, start, end));
 }
 
+/* The same for a hook in a walk, which is under RCU. */
+void hk_invalidate_nonblock(struct kunit *test, unsigned long start,
+			    unsigned long end)
+{
+	struct mmu_notifier_range update;
+
+	KUNIT_EXPECT_EQ(test, hk_start_nonblock(test, &update, start, end), 0);
+	mmu_notifier_invalidate_range_end(&update);
+}
+
 long hk_in_flight(struct hmm *hmm)
 {
 	unsigned long flags;

@@ -248,6 +248,8 @@ int hk_start_nonblock(struct kunit *test, struct mmu_notifier_range *update,
 		      unsigned long start, unsigned long end);
 void hk_end(struct hk_inval *inval);
 void hk_invalidate(struct kunit *test, unsigned long start, unsigned long end);
+void hk_invalidate_nonblock(struct kunit *test, unsigned long start,
+			    unsigned long end);
 void hk_expect_idle(struct kunit *test, struct hmm_range *range);
 long hk_in_flight(struct hmm *hmm);
 

@@ -149,18 +149,12 @@ struct hk_hit {
 
 static void hk_hit_now(void *arg)
 {
-	struct mmu_notifier_range update;
 	struct hk_hit *hit = arg;
-	int ret;
 
 	if (!hit->left)
 		return;
 	hit->left--;
-	/* Not blockable, as a walk is under RCU */
-	ret = hk_start_nonblock(hit->test, &update, hit->addr,
-				hit->addr + PAGE_SIZE);
-	KUNIT_EXPECT_EQ(hit->test, ret, 0);
-	mmu_notifier_invalidate_range_end(&update);
+	hk_invalidate_nonblock(hit->test, hit->addr, hit->addr + PAGE_SIZE);
 }
 
 static void hk_hit_in_fault(struct vm_fault *vmf, void *arg)

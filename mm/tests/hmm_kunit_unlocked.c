@@ -528,7 +528,8 @@ static void hk_during_fn(void *arg)
 	struct hk_during *during = arg;
 
 	if (hk_reads++ == during->at)
-		hk_invalidate(during->test, during->start, during->end);
+		hk_invalidate_nonblock(during->test, during->start,
+				       during->end);
 }
 
 #define HK_TABLES	8
