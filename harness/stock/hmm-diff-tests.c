@@ -239,7 +239,7 @@ static bool guards(char *p, size_t n)
 }
 
 /* Marks of pages that are not there. */
-static bool __maybe_unused uffd_markers(char *p, size_t n)
+__attribute__((unused)) static bool uffd_markers(char *p, size_t n)
 {
 	struct uffdio_register reg = {
 		.range = { .start = (uintptr_t)p, .len = n * PAGE },
