@@ -142,7 +142,7 @@ time_limit()
 
 	case $verb in
 	shell) limit=86400 ;;
-	test | clients | count | wall) limit=900 ;;
+	test | clients | count | wall) limit=1800 ;;
 	*) limit=300 ;;
 	esac
 	[ "$FLAVOUR" = plain ] || limit=$((limit * 3))
