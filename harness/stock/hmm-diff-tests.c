@@ -76,7 +76,6 @@ static bool one_in(unsigned int n)
  * @compared: entries
  * @meant: entries that differ, for a reason that is known
  * @own: a page of private memory of the first device, for its owner
- * @order_shift: lowest bit of an entry's order
  * @sticky: bits that the base keeps
  */
 struct test {
@@ -87,7 +86,6 @@ struct test {
 	unsigned long compared;
 	unsigned long meant;
 	char *own;
-	unsigned int order_shift;
 	uint64_t sticky;
 };
 
@@ -759,7 +757,6 @@ static uint64_t find_sticky(char *p)
 
 	if (call(&plan, p, false, true, &entry, &run))
 		return ~0ULL;
-	t.order_shift = run.order_shift;
 	return entry & MAYBE_STICKY;
 }
 

@@ -128,7 +128,6 @@ static int diff_run(struct hmm_diff_run *run)
 
 	if (!run->npages || run->npages > HMM_DIFF_MAX_PAGES)
 		return -EINVAL;
-	run->order_shift = HMM_INTERVAL_PFN_ORDER_SHIFT;
 	entries = kvmalloc(size, GFP_KERNEL);
 	input = kvmalloc(size, GFP_KERNEL);
 	if (entries && input)

@@ -20,7 +20,7 @@
  * @ours: the series' call if not 0, else the base's
  * @ret: result of the last call
  * @calls: number of calls; the call is repeated while it returns -EBUSY
- * @order_shift: lowest bit of an entry's order
+ * @reserved: zero
  */
 struct hmm_diff_run {
 	__u64 addr;
@@ -32,7 +32,7 @@ struct hmm_diff_run {
 	__u32 ours;
 	__s32 ret;
 	__u32 calls;
-	__u32 order_shift;
+	__u32 reserved;
 };
 
 #define HMM_DIFF_MAX_PAGES	4096

@@ -26,7 +26,7 @@ renamed()
 	"$here/../series/move-interval.sh" names "$pristine/$1"
 }
 
-# put PATH: write a file of DIR, if there is a difference.
+# put PATH: write a file of DIR, which may be a link.
 put()
 {
 	rm -f -- "$dir/$1"
