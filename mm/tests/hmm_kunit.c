@@ -629,6 +629,76 @@ struct hk_waiter *hk_unlocked_start(struct kunit *test, struct hmm_range *range,
 	return hk_waiter(test, range, ms, true);
 }
 
+void hk_stop_init(struct hk_stop *stop)
+{
+	init_completion(&stop->entered);
+	init_completion(&stop->leave);
+}
+
+/* Called by a callback; bounded, as a test that fails must not hang. */
+void hk_stop_here(struct hk_stop *stop)
+{
+	complete_all(&stop->entered);
+	wait_for_completion_timeout(&stop->leave,
+				    msecs_to_jiffies(2 * HK_LONG_MS));
+}
+
+/* Wait until a callback is there. */
+bool hk_stop_entered(struct hk_stop *stop)
+{
+	return wait_for_completion_timeout(&stop->entered,
+					   msecs_to_jiffies(HK_LONG_MS));
+}
+
+static void hk_invalidate_fn(void *arg)
+{
+	struct hk_elsewhere *elsewhere = arg;
+	struct mmu_notifier_range update;
+
+	mmu_notifier_range_init(&update, MMU_NOTIFY_CLEAR, 0, elsewhere->mm,
+				elsewhere->addr, elsewhere->addr + PAGE_SIZE);
+	mmu_notifier_invalidate_range_start(&update);
+	mmu_notifier_invalidate_range_end(&update);
+}
+
+static void hk_unregister_fn(void *arg)
+{
+	struct hk_elsewhere *elsewhere = arg;
+
+	hmm_mirror_unregister(elsewhere->mirror);
+}
+
+static struct hk_elsewhere *hk_elsewhere(struct kunit *test)
+{
+	struct hk_elsewhere *elsewhere;
+	struct hk *hk = test->priv;
+
+	elsewhere = kunit_kzalloc(test, sizeof(*elsewhere), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, elsewhere);
+	elsewhere->mm = hk->mm;
+	return elsewhere;
+}
+
+struct hk_elsewhere *hk_invalidate_elsewhere(struct kunit *test,
+					     unsigned long addr)
+{
+	struct hk_elsewhere *elsewhere = hk_elsewhere(test);
+
+	elsewhere->addr = addr;
+	elsewhere->thread = hk_run(test, hk_invalidate_fn, elsewhere);
+	return elsewhere;
+}
+
+struct hk_elsewhere *hk_unregister_elsewhere(struct kunit *test,
+					     struct hmm_mirror *mirror)
+{
+	struct hk_elsewhere *elsewhere = hk_elsewhere(test);
+
+	elsewhere->mirror = mirror;
+	elsewhere->thread = hk_run(test, hk_unregister_fn, elsewhere);
+	return elsewhere;
+}
+
 /* ---------------------------------------------------- foreign subscribers */
 
 static int hk_foreign_start(struct mmu_notifier *mn,

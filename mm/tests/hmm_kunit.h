@@ -118,6 +118,20 @@ struct hk_thread {
 	void *arg;
 };
 
+/* A place where a callback stops until the test lets it continue. */
+struct hk_stop {
+	struct completion entered;
+	struct completion leave;
+};
+
+/* An invalidation of a page, or the end of a mirror, in another thread. */
+struct hk_elsewhere {
+	struct mm_struct *mm;
+	unsigned long addr;
+	struct hmm_mirror *mirror;
+	struct hk_thread *thread;
+};
+
 /* A thread in hmm_range_wait_until_valid() or hmm_range_fault_unlocked(). */
 struct hk_waiter {
 	struct hmm_range *range;
@@ -158,6 +172,7 @@ enum hk_file_mode {
  * @pages: mapped by %HK_FILE_PAGE
  * @npages: number of @pages
  * @calls: number of faults so far
+ * @late: the fault that brings a page, see hk_late_file(); 0 for none
  * @fault_flags: all FAULT_FLAG_* seen
  * @hook: called in each fault
  * @hook_arg: for @hook
@@ -172,6 +187,7 @@ struct hk_file {
 	struct page **pages;
 	unsigned long npages;
 	atomic_t calls;
+	int late;
 	unsigned int fault_flags;
 	void (*hook)(struct vm_fault *vmf, void *arg);
 	void *hook_arg;
@@ -260,6 +276,13 @@ struct hk_waiter *hk_wait_start(struct kunit *test, struct hmm_range *range,
 struct hk_waiter *hk_unlocked_start(struct kunit *test, struct hmm_range *range,
 				    unsigned long ms);
 bool hk_poll(bool (*cond)(void *arg), void *arg);
+void hk_stop_init(struct hk_stop *stop);
+void hk_stop_here(struct hk_stop *stop);
+bool hk_stop_entered(struct hk_stop *stop);
+struct hk_elsewhere *hk_invalidate_elsewhere(struct kunit *test,
+					     unsigned long addr);
+struct hk_elsewhere *hk_unregister_elsewhere(struct kunit *test,
+					     struct hmm_mirror *mirror);
 
 struct hk_foreign *hk_foreign_list(struct kunit *test);
 struct hk_foreign *hk_foreign_interval(struct kunit *test, unsigned long start,
@@ -275,6 +298,9 @@ struct file *hk_shmem_file(struct kunit *test, unsigned long len);
 struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr);
 struct hk_file *hk_file(struct kunit *test, enum hk_file_mode mode,
 			unsigned long npages);
+struct hk_file *hk_late_file(struct kunit *test, int late);
+unsigned long hk_map_file(struct kunit *test, struct hk_file *hf);
+struct hmm_range *hk_file_range(struct kunit *test, struct hk_file *hf);
 void hk_write(struct kunit *test, unsigned long addr, unsigned long npages);
 void hk_read(struct kunit *test, unsigned long addr, unsigned long npages);
 unsigned long hk_pfn(struct kunit *test, unsigned long addr);

@@ -181,14 +181,6 @@ static void fault_of_prot_none_is_efault(struct kunit *test)
 }
 
 /* A range over a file of four pages whose faults do as @mode sets. */
-static struct hmm_range *hk_file_range(struct kunit *test, struct hk_file *hf)
-{
-	unsigned long addr =
-		hk_map(test, hf->file, 4 * PAGE_SIZE, HK_RW, MAP_SHARED);
-
-	return hk_range(test, addr, 4);
-}
-
 static void fault_that_raises_sigbus_is_efault(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_SIGBUS, 4);
@@ -237,24 +229,13 @@ static void address_unmet_after_16_faults_is_ebusy(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-static void hk_no_fault(struct vm_fault *vmf, void *arg)
-{
-	struct hk_file *hf = arg;
-
-	/* Succeed at the 15th fault; 16 are allowed. */
-	if (atomic_read(&hf->calls) >= 15)
-		hf->mode = HK_FILE_PAGE;
-}
-
+/* 16 faults are allowed. */
 static void address_met_at_the_15th_fault_is_fine(struct kunit *test)
 {
-	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 1);
-	unsigned long addr =
-		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
+	struct hk_file *hf = hk_late_file(test, 15);
+	unsigned long addr = hk_map_file(test, hf);
 	u64 entry;
 
-	hf->hook = hk_no_fault;
-	hf->hook_arg = hf;
 	KUNIT_EXPECT_EQ(test, hk_request_page(test, addr, HK_V, &entry), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), 15);
 }
@@ -480,18 +461,17 @@ static void hk_hook_fn(struct vm_fault *vmf, void *arg)
 static struct hmm_range *hk_hooked(struct kunit *test, struct hk_hook *hook)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 8);
-	unsigned long addr =
-		hk_map(test, hf->file, 8 * PAGE_SIZE, HK_RW, MAP_SHARED);
+	struct hmm_range *range = hk_file_range(test, hf);
 
-	hk_read(test, addr, 7);
+	hk_read(test, range->start, 7);
 	memset(hook, 0, sizeof(*hook));
 	hook->test = test;
 	hook->pgoff = 7;
-	hook->start = addr;
-	hook->end = addr + PAGE_SIZE;
+	hook->start = range->start;
+	hook->end = range->start + PAGE_SIZE;
 	hf->hook = hk_hook_fn;
 	hf->hook_arg = hook;
-	return hk_range(test, addr, 8);
+	return range;
 }
 
 static void invalidation_of_what_was_read_is_ebusy(struct kunit *test)

@@ -16,11 +16,8 @@
 /* A mirror whose callback blocks until the test lets it return. */
 struct hk_blocker {
 	struct hmm_mirror mirror;
-	struct completion entered;
-	struct completion leave;
-	struct mm_struct *mm;
+	struct hk_stop stop;
 	unsigned long addr;
-	bool unregistered;
 };
 
 static int hk_block(struct hmm_mirror *mirror,
@@ -29,9 +26,7 @@ static int hk_block(struct hmm_mirror *mirror,
 	struct hk_blocker *blocker =
 		container_of(mirror, struct hk_blocker, mirror);
 
-	complete_all(&blocker->entered);
-	wait_for_completion_timeout(&blocker->leave,
-				    msecs_to_jiffies(2 * HK_LONG_MS));
+	hk_stop_here(&blocker->stop);
 	return 0;
 }
 
@@ -39,30 +34,15 @@ static const struct hmm_mirror_ops hk_block_ops = {
 	.sync_cpu_device_pagetables = hk_block,
 };
 
-static void hk_blocked_invalidation(void *arg)
+/* A thread whose invalidation is in the blocker's callback. */
+static struct hk_elsewhere *hk_block_invalidation(struct kunit *test,
+						  struct hk_blocker *blocker)
 {
-	struct hk_blocker *blocker = arg;
-	struct mmu_notifier_range update;
+	struct hk_elsewhere *inval;
 
-	mmu_notifier_range_init(&update, MMU_NOTIFY_CLEAR, 0, blocker->mm,
-				blocker->addr, blocker->addr + PAGE_SIZE);
-	mmu_notifier_invalidate_range_start(&update);
-	mmu_notifier_invalidate_range_end(&update);
-}
-
-/* Wait until the callback has been called. */
-static bool hk_block_entered(struct hk_blocker *blocker)
-{
-	return wait_for_completion_timeout(&blocker->entered,
-					   msecs_to_jiffies(HK_LONG_MS));
-}
-
-static void hk_unregister_blocker(void *arg)
-{
-	struct hk_blocker *blocker = arg;
-
-	hmm_mirror_unregister(&blocker->mirror);
-	WRITE_ONCE(blocker->unregistered, true);
+	inval = hk_invalidate_elsewhere(test, blocker->addr);
+	KUNIT_ASSERT_TRUE(test, hk_stop_entered(&blocker->stop));
+	return inval;
 }
 
 static struct hk_blocker *hk_blocker(struct kunit *test)
@@ -73,9 +53,7 @@ static struct hk_blocker *hk_blocker(struct kunit *test)
 
 	blocker = kunit_kzalloc(test, sizeof(*blocker), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, blocker);
-	init_completion(&blocker->entered);
-	init_completion(&blocker->leave);
-	blocker->mm = hk->mm;
+	hk_stop_init(&blocker->stop);
 	blocker->addr = hk_anon(test, 1);
 	blocker->mirror.ops = &hk_block_ops;
 	mmap_write_lock(hk->mm);
@@ -93,19 +71,18 @@ static void unregister_waits_for_the_callback(struct kunit *test)
 {
 	struct hk *hk = test->priv;
 	struct hk_blocker *blocker = hk_blocker(test);
-	struct hk_thread *inval, *unregister;
+	struct hk_elsewhere *inval, *unregister;
 	struct hk_mirror *other;
 
-	inval = hk_run(test, hk_blocked_invalidation, blocker);
-	KUNIT_ASSERT_TRUE(test, hk_block_entered(blocker));
-	unregister = hk_run(test, hk_unregister_blocker, blocker);
-	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
-	KUNIT_EXPECT_FALSE(test, READ_ONCE(blocker->unregistered));
+	inval = hk_block_invalidation(test, blocker);
+	unregister = hk_unregister_elsewhere(test, &blocker->mirror);
+	KUNIT_EXPECT_FALSE(test,
+			   hk_thread_done(unregister->thread, HK_SHORT_MS));
 	other = hk_mirror(test);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 0);
-	complete_all(&blocker->leave);
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(inval, HK_WAKE_MS));
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister, HK_LONG_MS));
+	complete_all(&blocker->stop.leave);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(inval->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister->thread, HK_LONG_MS));
 	KUNIT_EXPECT_NULL(test, blocker->mirror.hmm);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hk->dev->calls), 1);
 	hk_invalidate(test, blocker->addr, blocker->addr + PAGE_SIZE);
@@ -119,25 +96,25 @@ static void unregister_waits_for_the_callback(struct kunit *test)
 static void unregister_under_way_fails_no_nonblockable(struct kunit *test)
 {
 	struct hk_blocker *blocker = hk_blocker(test);
-	struct hk_thread *inval, *unregister;
+	struct hk_elsewhere *inval, *unregister;
 	struct mmu_notifier_range update;
 	unsigned long addr = hk_anon(test, 1);
 	struct rw_semaphore *sem = &blocker->mirror.hmm->mirrors_sem;
 	int ret;
 
-	inval = hk_run(test, hk_blocked_invalidation, blocker);
-	KUNIT_ASSERT_TRUE(test, hk_block_entered(blocker));
-	unregister = hk_run(test, hk_unregister_blocker, blocker);
-	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
+	inval = hk_block_invalidation(test, blocker);
+	unregister = hk_unregister_elsewhere(test, &blocker->mirror);
+	KUNIT_EXPECT_FALSE(test,
+			   hk_thread_done(unregister->thread, HK_SHORT_MS));
 	down_write(sem);
 	ret = hk_start_nonblock(test, &update, addr, addr + PAGE_SIZE);
 	up_write(sem);
 	KUNIT_EXPECT_EQ(test, ret, 0);
 	if (!ret)
 		mmu_notifier_invalidate_range_end(&update);
-	complete_all(&blocker->leave);
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(inval, HK_WAKE_MS));
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister, HK_LONG_MS));
+	complete_all(&blocker->stop.leave);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(inval->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister->thread, HK_LONG_MS));
 }
 
 /*
@@ -165,18 +142,18 @@ static void range_of_a_leaving_mirror_is_einval(struct kunit *test)
 {
 	struct hk_blocker *blocker = hk_blocker(test);
 	struct hmm_range *range = hk_range_alloc(test, blocker->addr, 1);
-	struct hk_thread *inval, *unregister;
+	struct hk_elsewhere *inval, *unregister;
 
-	inval = hk_run(test, hk_blocked_invalidation, blocker);
-	KUNIT_ASSERT_TRUE(test, hk_block_entered(blocker));
-	unregister = hk_run(test, hk_unregister_blocker, blocker);
-	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
+	inval = hk_block_invalidation(test, blocker);
+	unregister = hk_unregister_elsewhere(test, &blocker->mirror);
+	KUNIT_EXPECT_FALSE(test,
+			   hk_thread_done(unregister->thread, HK_SHORT_MS));
 	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &blocker->mirror),
 			-EINVAL);
 	KUNIT_EXPECT_NULL(test, range->hmm);
-	complete_all(&blocker->leave);
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(inval, HK_WAKE_MS));
-	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister, HK_LONG_MS));
+	complete_all(&blocker->stop.leave);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(inval->thread, HK_WAKE_MS));
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister->thread, HK_LONG_MS));
 }
 
 /* An mm without users is gone, even before its release. */

@@ -299,6 +299,36 @@ struct hk_file *hk_file(struct kunit *test, enum hk_file_mode mode,
 	return hf;
 }
 
+static void hk_late_fault(struct vm_fault *vmf, void *arg)
+{
+	struct hk_file *hf = arg;
+
+	hf->mode = atomic_read(&hf->calls) == hf->late ? HK_FILE_PAGE :
+							 HK_FILE_NOPAGE;
+}
+
+/* A file of one page, which only the fault number @late brings. */
+struct hk_file *hk_late_file(struct kunit *test, int late)
+{
+	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 1);
+
+	hf->late = late;
+	hf->hook = hk_late_fault;
+	hf->hook_arg = hf;
+	return hf;
+}
+
+unsigned long hk_map_file(struct kunit *test, struct hk_file *hf)
+{
+	return hk_map(test, hf->file, hf->npages * PAGE_SIZE,
+		      PROT_READ | PROT_WRITE, MAP_SHARED);
+}
+
+struct hmm_range *hk_file_range(struct kunit *test, struct hk_file *hf)
+{
+	return hk_range(test, hk_map_file(test, hf), hf->npages);
+}
+
 /* ---------------------------------------------------------- a forked child */
 
 static int hk_child_fn(void *arg)

@@ -21,8 +21,7 @@
  * @last_finish: when the second pass was called last
  * @block_sync: the next first pass waits at its end
  * @block: the next second pass waits in the middle
- * @entered: it is there
- * @leave: it may go on
+ * @stop: the place where they wait
  */
 struct hk_flusher {
 	struct hmm_mirror mirror;
@@ -34,8 +33,7 @@ struct hk_flusher {
 	int last_finish;
 	atomic_t block_sync;
 	atomic_t block;
-	struct completion entered;
-	struct completion leave;
+	struct hk_stop stop;
 };
 
 /* Counts all calls of all flushers: the order of events. */
@@ -44,10 +42,8 @@ static atomic_t hk_clock;
 /* Stops once, if the test has set *@block. */
 static void hk_flusher_stop(struct hk_flusher *f, atomic_t *block)
 {
-	if (!atomic_xchg(block, 0))
-		return;
-	complete(&f->entered);
-	wait_for_completion_timeout(&f->leave, msecs_to_jiffies(HK_LONG_MS));
+	if (atomic_xchg(block, 0))
+		hk_stop_here(&f->stop);
 }
 
 static int hk_flusher_sync(struct hmm_mirror *mirror,
@@ -110,8 +106,7 @@ static struct hk_flusher *hk_flusher(struct kunit *test,
 	int ret;
 
 	KUNIT_ASSERT_NOT_NULL(test, f);
-	init_completion(&f->entered);
-	init_completion(&f->leave);
+	hk_stop_init(&f->stop);
 	f->mirror.ops = ops;
 	mmap_write_lock(hk->mm);
 	ret = hmm_mirror_register(&f->mirror, hk->mm);
@@ -180,41 +175,19 @@ static void second_pass_is_for_those_that_succeeded(struct kunit *test)
 	hk_flusher_drop(after);
 }
 
-/* An invalidation in another thread, which stops between its two passes. */
-struct hk_passes {
-	struct mm_struct *mm;
-	unsigned long addr;
-	struct hk_thread *thread;
-};
-
-static void hk_passes_fn(void *arg)
+/*
+ * An invalidation in another thread. Returns when @f is in the pass that
+ * *@block stops.
+ */
+static struct hk_elsewhere *hk_stop_between(struct kunit *test,
+					    struct hk_flusher *f,
+					    atomic_t *block)
 {
-	struct hk_passes *passes = arg;
-	struct mmu_notifier_range update;
+	struct hk_elsewhere *passes;
 
-	mmu_notifier_range_init(&update, MMU_NOTIFY_CLEAR, 0, passes->mm,
-				passes->addr, passes->addr + PAGE_SIZE);
-	mmu_notifier_invalidate_range_start(&update);
-	mmu_notifier_invalidate_range_end(&update);
-}
-
-/* Returns when @f is in the pass that *@block stops. */
-static struct hk_passes *hk_stop_between(struct kunit *test,
-					 struct hk_flusher *f, atomic_t *block)
-{
-	struct hk *hk = test->priv;
-	struct hk_passes *passes;
-	unsigned long entered;
-
-	passes = kunit_kzalloc(test, sizeof(*passes), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, passes);
-	passes->mm = hk->mm;
-	passes->addr = hk_anon(test, 1);
 	atomic_set(block, 1);
-	passes->thread = hk_run(test, hk_passes_fn, passes);
-	entered = wait_for_completion_timeout(&f->entered,
-					      msecs_to_jiffies(HK_LONG_MS));
-	KUNIT_ASSERT_NE(test, entered, 0);
+	passes = hk_invalidate_elsewhere(test, hk_anon(test, 1));
+	KUNIT_ASSERT_TRUE(test, hk_stop_entered(&f->stop));
 	return passes;
 }
 
@@ -230,21 +203,22 @@ static void mirror_that_leaves_between_is_finished(struct kunit *test)
 {
 	struct hk_flusher *leaver = hk_flusher(test, &hk_flusher_ops);
 	struct hk_flusher *first = hk_flusher(test, &hk_flusher_ops);
-	struct hk_thread *unregister;
-	struct hk_passes *passes;
+	struct hk_elsewhere *passes, *unregister;
 
 	passes = hk_stop_between(test, first, &first->block);
 	hk_expect_calls(test, leaver, 1, 0);
-	unregister = hk_run(test, hk_flusher_drop, leaver);
+	leaver->registered = false;
+	unregister = hk_unregister_elsewhere(test, &leaver->mirror);
 	KUNIT_ASSERT_TRUE(test, hk_poll(hk_flusher_leaves, leaver));
 	/* One that starts now calls it in neither pass. */
 	hk_invalidate(test, passes->addr, passes->addr + PAGE_SIZE);
 	hk_expect_calls(test, first, 2, 2);
 	hk_expect_calls(test, leaver, 1, 0);
-	KUNIT_EXPECT_FALSE(test, hk_thread_done(unregister, HK_SHORT_MS));
-	complete(&first->leave);
+	KUNIT_EXPECT_FALSE(test,
+			   hk_thread_done(unregister->thread, HK_SHORT_MS));
+	complete_all(&first->stop.leave);
 	KUNIT_ASSERT_TRUE(test, hk_thread_done(passes->thread, HK_WAKE_MS));
-	KUNIT_ASSERT_TRUE(test, hk_thread_done(unregister, HK_LONG_MS));
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(unregister->thread, HK_LONG_MS));
 	hk_expect_calls(test, leaver, 1, 1);
 	KUNIT_EXPECT_NULL(test, leaver->mirror.hmm);
 	hk_flusher_drop(first);
@@ -254,14 +228,14 @@ static void mirror_that_joins_between_is_not_finished(struct kunit *test)
 {
 	struct hk_flusher *second = hk_flusher(test, &hk_flusher_ops);
 	struct hk_flusher *first = hk_flusher(test, &hk_flusher_ops);
+	struct hk_elsewhere *passes;
 	struct hk_flusher *joiner;
-	struct hk_passes *passes;
 
 	/* All had their first pass, and none its second one. */
 	passes = hk_stop_between(test, second, &second->block_sync);
 	hk_expect_calls(test, first, 1, 0);
 	joiner = hk_flusher(test, &hk_flusher_ops);
-	complete(&second->leave);
+	complete_all(&second->stop.leave);
 	KUNIT_ASSERT_TRUE(test, hk_thread_done(passes->thread, HK_WAKE_MS));
 	hk_expect_calls(test, second, 1, 1);
 	hk_expect_calls(test, joiner, 0, 0);
