@@ -16,8 +16,6 @@
 #include "hmm-internal.h"
 #include "hmm-walk.h"
 
-/* Requests of ranges up to this many pages are saved on the stack */
-#define HMM_REQS_ON_STACK	16
 /* Entries that are copied between two calls of cond_resched() */
 #define HMM_COPY_CHUNK		SZ_64K
 
@@ -32,6 +30,9 @@ static int hmm_fault_page(struct hmm_walk *w, unsigned long addr,
 	if (addr == w->tried)
 		flags |= FAULT_FLAG_TRIED;
 	fault = handle_mm_fault(w->vma, addr, flags, NULL);
+	if (likely(!(fault & (VM_FAULT_ERROR | VM_FAULT_RETRY |
+			      VM_FAULT_COMPLETED))))
+		return 0;
 	if (flags & FAULT_FLAG_ALLOW_RETRY &&
 	    fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) {
 		w->failed = fault & VM_FAULT_RETRY ? addr : ULONG_MAX;
@@ -87,6 +88,30 @@ static unsigned int hmm_fault_flags(unsigned int flags)
 	return FAULT_FLAG_REMOTE;
 }
 
+static int hmm_fault_start(struct hmm *hmm, struct hmm_range *range,
+			   void **owner)
+{
+	int ret;
+
+	spin_lock_irq(&hmm->ranges_lock);
+	ret = hmm_cursor_start(hmm, range, owner);
+	spin_unlock_irq(&hmm->ranges_lock);
+	return ret;
+}
+
+/* Continues after faults. The entries before @from must still hold. */
+static int hmm_fault_continue(struct hmm *hmm, struct hmm_range *range,
+			      unsigned long from)
+{
+	unsigned long cursor;
+	int ret;
+
+	ret = hmm_cursor_advance(hmm, range, &cursor);
+	if (!ret && cursor < from)
+		ret = -EBUSY;
+	return ret;
+}
+
 /*
  * Walks, faults the missing pages, and continues from there. Each round faults
  * all missing pages of one page table, so the cost is linear in the size of the
@@ -102,7 +127,7 @@ static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 
 	if (flags & HMM_FAULT_ALLOW_RETRY)
 		w->tried = range->tried;
-	ret = hmm_cursor_start(hmm, range, &w->owner);
+	ret = hmm_fault_start(hmm, range, &w->owner);
 	if (ret)
 		return ret;
 	/* Without a flag, private memory cannot be distinguished from other */
@@ -122,7 +147,7 @@ static int hmm_walk_and_fault(struct hmm *hmm, struct hmm_range *range,
 			range->tried = w->failed;
 		if (ret)
 			return ret;
-		ret = hmm_cursor_advance(hmm, range, w->resume);
+		ret = hmm_fault_continue(hmm, range, w->resume);
 		if (ret)
 			return ret;
 		ret = hmm_walk(w, mm, w->resume);
@@ -141,9 +166,7 @@ void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
 	w->reqs = NULL;
 	w->req_mask = range->pfn_flags_mask;
 	w->req_default = range->default_flags;
-	w->req = 0;
-	if (!(flags & HMM_FAULT_SNAPSHOT))
-		w->req = hmm_decode_req(&w->enc, range->default_flags);
+	w->req = hmm_default_req(range, flags);
 	w->poison = w->enc.error;
 	w->strict = true;
 	w->killable = true;
@@ -217,11 +240,11 @@ static noinline int hmm_fault_each(struct hmm *hmm, struct hmm_range *range,
 				   struct hmm_unlocked *unlocked)
 {
 	unsigned long n = hmm_index(w, w->end);
-	u64 few[HMM_REQS_ON_STACK];
+	u64 few[HMM_FEW_PAGES];
 	u64 any, *saved = few;
 	int ret;
 
-	if (n > HMM_REQS_ON_STACK)
+	if (n > HMM_FEW_PAGES)
 		saved = kvmalloc_array(n, sizeof(*saved),
 				       GFP_KERNEL | __GFP_NOWARN);
 	if (!saved)
@@ -295,16 +318,20 @@ static int hmm_fault_one_fast(struct hmm *hmm, struct hmm_range *range,
 {
 	struct mm_struct *mm = hmm->mmu_notifier.mm;
 	const u64 saved = *range->pfns;
+	struct vm_area_struct *vma;
 	void *owner;
 	pte_t pte;
 	int ret;
 
 	if (!atomic_read(&mm->mm_users) || fatal_signal_pending(current))
 		return HMM_WALK_MISS;
-	ret = hmm_cursor_start(hmm, range, &owner);
+	ret = hmm_fault_start(hmm, range, &owner);
 	if (ret)
 		return ret;
-	pte = hmm_walk_one(mm, range->start);
+	vma = vma_lookup(mm, range->start);
+	if (!vma)
+		return HMM_WALK_MISS;
+	pte = hmm_walk_one(mm, vma, range->start);
 	if (!hmm_pte_plain(pte) || !hmm_fill_one(range, pte, flags))
 		return HMM_WALK_MISS;
 	ret = hmm_cursor_settle(hmm, range);

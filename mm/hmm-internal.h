@@ -14,9 +14,12 @@
 #include "hmm-walk.h"
 
 struct hmm_unlocked;
+enum hmm_mmap_need;
 
 /* Rounds of faults at one address after which it is given up */
 #define HMM_FAULT_TRIES		16
+/* A range of up to this many pages may be read under ranges_lock */
+#define HMM_FEW_PAGES		16
 
 void hmm_might_wait_invalidate(void);
 
@@ -58,12 +61,59 @@ void hmm_mirror_leave(struct hmm *hmm, struct hmm_mirror *mirror);
 void hmm_put(struct hmm *hmm);
 bool hmm_range_lives(const struct hmm *hmm, const struct hmm_range *range);
 
-int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner);
+/*
+ * Moves the cursor to the end, for a walk of [from, end). An invalidation in
+ * flight may be changing page tables there; one that starts from now on
+ * collides.
+ */
+static inline int __hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
+				       unsigned long from)
+{
+	lockdep_assert_held(&hmm->ranges_lock);
+
+	if (!range->mirror)
+		return -EINVAL;
+	if (hmm->dead)
+		return -EFAULT;
+	if (hmm_busy(hmm, from, range->end))
+		return -EBUSY;
+	range->cursor = range->end;
+	return 0;
+}
+
+/*
+ * Begins a fault: nothing of the range has been read, and the walk of all of
+ * it may begin if this returns 0. Stores the owner of the mirror in *@owner, as
+ * the mirror itself may go.
+ */
+static inline int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range,
+				   void **owner)
+{
+	int ret;
+
+	range->cursor = range->start;
+	ret = __hmm_cursor_advance(hmm, range, range->start);
+	if (ret != -EINVAL)
+		*owner = range->mirror->dev_private_owner;
+	return ret;
+}
+
 int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
-		       unsigned long from);
+		       unsigned long *from);
 void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,
 			unsigned long to);
 int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range);
+
+/* The request that all pages have, in HMM_REQ_*. */
+static inline unsigned int hmm_default_req(const struct hmm_range *range,
+					   unsigned int flags)
+{
+	const struct hmm_encoding enc = hmm_range_encoding(range);
+
+	if (flags & HMM_FAULT_SNAPSHOT)
+		return 0;
+	return hmm_decode_req(&enc, range->default_flags);
+}
 
 /*
  * Writes the entry of a plain @pte to the only element of pfns. Returns false
@@ -109,10 +159,8 @@ void hmm_mark_failed_entry(struct hmm_walk *w, int error);
 int hmm_fault_missing(struct hmm_walk *w, unsigned int fault_flags);
 u64 hmm_copy_entries(u64 *to, const u64 *from, unsigned long n);
 
-enum hmm_mmap_need;
-
 int hmm_lock_mmap(struct mm_struct *mm, const struct hmm_range *range,
-		  enum hmm_mmap_need need);
+		  enum hmm_mmap_need need, bool wait);
 int hmm_unlocked_rounds(struct hmm_unlocked *u, struct hmm_walk *w);
 
 #endif /* MM_HMM_INTERNAL_H */

@@ -22,6 +22,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
+#include <linux/seqlock.h>
 #include <trace/events/hmm.h>
 
 #include "hmm-internal.h"
@@ -29,39 +30,41 @@
 
 /**
  * struct hmm_unlocked - a call of hmm_range_fault_unlocked()
- * @hmm: of @range, which keeps it while it is registered
- * @has_ref: the call keeps @hmm itself, as it has slept
  * @range: to be filled
- * @mm: address space of @range; the call is a user of it, or it is NULL
+ * @hmm: of @range, which keeps it while it is registered
+ * @mm: address space of @range
  * @vma: mapping whose lock is held, or NULL
- * @advanced: the cursor is at the end, and nothing has been read
- * @mmap_locked: the mmap lock is held
- * @need: why the next lock has to be the mmap lock
- * @limited: the call ends at @deadline
  * @deadline: in jiffies
  * @dropped: address whose fault dropped the VMA's lock, if it was the last one
  * @furthest: highest address that was missing
  * @tries: rounds of faults since @furthest was found missing
+ * @need: why the next lock has to be the mmap lock
+ * @has_ref: the call keeps @hmm itself, as it has slept
+ * @is_user: the call is a user of @mm, which else may be gone
+ * @advanced: the cursor is at the end, and nothing has been read
+ * @mmap_locked: the mmap lock is held
+ * @limited: the call ends at @deadline
  * @faulted: there was a round of faults
  */
 struct hmm_unlocked {
-	struct hmm *hmm;
-	bool has_ref;
 	struct hmm_range *range;
+	struct hmm *hmm;
 	struct mm_struct *mm;
 	struct vm_area_struct *vma;
-	bool advanced;
-	bool mmap_locked;
-	enum hmm_mmap_need need;
-	bool limited;
 	unsigned long deadline;
 	unsigned long dropped;
 	unsigned long furthest;
 	unsigned int tries;
+	enum hmm_mmap_need need;
+	bool has_ref;
+	bool is_user;
+	bool advanced;
+	bool mmap_locked;
+	bool limited;
 	bool faulted;
 };
 
-/* ------------------------------------------------------------------ cursor */
+/* ----------------------------------------------------------- address space */
 
 /*
  * Becomes a user of the mm. Only a range that is registered and has its mirror
@@ -69,16 +72,14 @@ struct hmm_unlocked {
  */
 static int __hmm_unlocked_get_mm(struct hmm_unlocked *u)
 {
-	struct mm_struct *mm;
-
 	lockdep_assert_held(&u->hmm->ranges_lock);
 
 	if (u->range->hmm != u->hmm || !u->range->mirror)
 		return -EINVAL;
-	mm = u->hmm->mmu_notifier.mm;
-	if (u->hmm->dead || !mmget_not_zero(mm))
+	u->mm = u->hmm->mmu_notifier.mm;
+	if (u->hmm->dead || !mmget_not_zero(u->mm))
 		return -EFAULT;
-	u->mm = mm;
+	u->is_user = true;
 	return 0;
 }
 
@@ -94,62 +95,13 @@ static int hmm_unlocked_get_mm(struct hmm_unlocked *u)
 
 static void hmm_unlocked_put_mm(struct hmm_unlocked *u)
 {
-	if (u->mm)
+	if (u->is_user)
 		/* Not mmput(): the caller may be no place to free all memory */
 		mmput_async(u->mm);
-	u->mm = NULL;
+	u->is_user = false;
 }
 
-/*
- * Begins the fault: no entry has been read. If nothing is in flight, the first
- * walk may begin, as in hmm_unlocked_advance().
- */
-static int hmm_unlocked_start(struct hmm_unlocked *u, void **owner)
-{
-	struct hmm_range *range = u->range;
-	int ret = -EINVAL;
-
-	rcu_read_lock();
-	u->hmm = READ_ONCE(range->hmm);
-	if (!u->hmm)
-		goto out_unlock_rcu;
-	spin_lock_irq(&u->hmm->ranges_lock);
-	ret = __hmm_unlocked_get_mm(u);
-	if (!ret) {
-		u->advanced = !u->hmm->notifiers;
-		range->cursor = u->advanced ? range->end : range->start;
-		*owner = range->mirror->dev_private_owner;
-	}
-	spin_unlock_irq(&u->hmm->ranges_lock);
-out_unlock_rcu:
-	rcu_read_unlock();
-	return ret;
-}
-
-/*
- * Begins a walk at the cursor, which is stored in *@from, and moves the cursor
- * to the end: an invalidation that starts from now on collides.
- */
-static int hmm_unlocked_advance(struct hmm_unlocked *u, unsigned long *from)
-{
-	struct hmm_range *range = u->range;
-	int ret = 0;
-
-	spin_lock_irq(&u->hmm->ranges_lock);
-	*from = range->cursor & PAGE_MASK;
-	if (!range->mirror)
-		ret = -EINVAL;
-	else if (u->hmm->dead)
-		ret = -EFAULT;
-	else if (hmm_busy(u->hmm, *from, range->end))
-		ret = -EBUSY;
-	else
-		range->cursor = range->end;
-	spin_unlock_irq(&u->hmm->ranges_lock);
-	return ret;
-}
-
-/* Returns true if hmm_unlocked_advance() would have to wait. */
+/* Returns true if hmm_cursor_advance() would return -EBUSY. */
 static bool hmm_unlocked_must_wait(struct hmm_unlocked *u)
 {
 	struct hmm_range *range = u->range;
@@ -162,14 +114,36 @@ static bool hmm_unlocked_must_wait(struct hmm_unlocked *u)
 	return wait;
 }
 
+/* -------------------------------------------------------------------- time */
+
+static bool hmm_unlocked_time_is_up(const struct hmm_unlocked *u)
+{
+	return u->limited && time_after_eq(jiffies, u->deadline);
+}
+
+/* In jiffies. */
+static unsigned long hmm_unlocked_time_left(const struct hmm_unlocked *u)
+{
+	if (!u->limited)
+		return MAX_SCHEDULE_TIMEOUT;
+	return hmm_unlocked_time_is_up(u) ? 0 : u->deadline - jiffies;
+}
+
 /* ------------------------------------------------------------------- locks */
 
 /*
- * Returns why the lock of @vma is not enough for @w. A private mapping without
- * anon_vma has no page that can be written, and a fault would have to make the
- * anon_vma. Reads need none, but for a huge zero page, which HMM_MMAP_TRIED is
- * for.
+ * A private mapping without anon_vma has no page that can be written, and a
+ * fault would have to make the anon_vma. Reads need none, but for a huge zero
+ * page, which HMM_MMAP_TRIED is for.
  */
+static bool hmm_vma_lacks_anon_vma(const struct vm_area_struct *vma,
+				   unsigned int req)
+{
+	return req & HMM_REQ_WRITE && !(vma->vm_flags & VM_SHARED) &&
+	       !vma->anon_vma;
+}
+
+/* Returns why the lock of @vma is not enough for @w. */
 static enum hmm_mmap_need hmm_vma_needs_mmap(struct vm_area_struct *vma,
 					     const struct hmm_walk *w)
 {
@@ -177,8 +151,7 @@ static enum hmm_mmap_need hmm_vma_needs_mmap(struct vm_area_struct *vma,
 		return HMM_MMAP_SEVERAL_VMAS;
 	if (is_vm_hugetlb_page(vma) || vma_is_dax(vma))
 		return HMM_MMAP_HUGE_MAPPING;
-	if (w->req & HMM_REQ_WRITE && !(vma->vm_flags & VM_SHARED) &&
-	    !vma->anon_vma)
+	if (hmm_vma_lacks_anon_vma(vma, w->req))
 		return HMM_MMAP_NO_ANON_VMA;
 	return HMM_MMAP_NOT_NEEDED;
 }
@@ -201,25 +174,37 @@ static enum hmm_mmap_need hmm_lock_vma(struct hmm_unlocked *u,
 	return need;
 }
 
+/* Returns -EBUSY if the lock is not free, and not to be waited for. */
 int hmm_lock_mmap(struct mm_struct *mm, const struct hmm_range *range,
-		  enum hmm_mmap_need need)
+		  enum hmm_mmap_need need, bool wait)
 {
-	KUNIT_STATIC_STUB_REDIRECT(hmm_lock_mmap, mm, range, need);
+	KUNIT_STATIC_STUB_REDIRECT(hmm_lock_mmap, mm, range, need, wait);
 
 	trace_hmm_mmap_lock(mm, range, need);
+	if (!wait)
+		return mmap_read_trylock(mm) ? 0 : -EBUSY;
 	return mmap_read_lock_killable(mm);
 }
 
+/*
+ * A wait for the mmap lock cannot be bounded: its queue has no time-out, and
+ * attempts without the queue would starve behind writers. So none begins after
+ * the deadline.
+ */
 static int hmm_unlocked_lock(struct hmm_unlocked *u, const struct hmm_walk *w)
 {
+	int ret;
+
 	if (u->vma || u->mmap_locked)
 		return 0;
 	if (!u->need)
 		u->need = hmm_lock_vma(u, w);
 	if (!u->need)
 		return 0;
-	if (hmm_lock_mmap(u->mm, u->range, u->need))
-		return -EINTR;
+	ret = hmm_lock_mmap(u->mm, u->range, u->need,
+			    !hmm_unlocked_time_is_up(u));
+	if (ret)
+		return ret;
 	u->need = HMM_MMAP_NOT_NEEDED;
 	u->mmap_locked = true;
 	return 0;
@@ -252,38 +237,7 @@ static void hmm_unlocked_dropped(struct hmm_unlocked *u, struct hmm_walk *w)
 	u->mmap_locked = false;
 }
 
-/* -------------------------------------------------------------------- time */
-
-static bool hmm_unlocked_time_is_up(const struct hmm_unlocked *u)
-{
-	return u->limited && time_after_eq(jiffies, u->deadline);
-}
-
-/* In jiffies. */
-static unsigned long hmm_unlocked_time_left(const struct hmm_unlocked *u)
-{
-	if (!u->limited)
-		return MAX_SCHEDULE_TIMEOUT;
-	return hmm_unlocked_time_is_up(u) ? 0 : u->deadline - jiffies;
-}
-
-/*
- * Returns true if the caller is in a callback, or else between the start and
- * the end of an invalidation: that would never end. The object that describes
- * an invalidation is on the stack of the task that makes it.
- */
-static bool hmm_unlocked_waits_for_itself(struct hmm_unlocked *u)
-{
-	const struct hmm *hmm = u->hmm;
-	bool own = false;
-	unsigned int i;
-
-	spin_lock_irq(&u->hmm->ranges_lock);
-	for (i = 0; i < hmm->nr_inflight; i++)
-		own |= object_is_on_stack(hmm->inflight[i].key);
-	spin_unlock_irq(&u->hmm->ranges_lock);
-	return own;
-}
+/* ------------------------------------------------------------------- waits */
 
 /*
  * Sleeps until no invalidation in flight overlaps the entries to be read.
@@ -293,9 +247,6 @@ static int hmm_unlocked_wait(struct hmm_unlocked *u)
 {
 	long left;
 
-	if (WARN_ONCE(hmm_unlocked_waits_for_itself(u),
-		      "hmm: fault during an invalidation by the same task\n"))
-		return -EINVAL;
 	hmm_unlocked_unlock(u);
 	/* Without a user of the mm, the range may lose its registration */
 	if (!u->has_ref)
@@ -374,7 +325,7 @@ static int hmm_unlocked_round(struct hmm_unlocked *u, struct hmm_walk *w)
 		return ret;
 	from = w->start;
 	if (!u->advanced)
-		ret = hmm_unlocked_advance(u, &from);
+		ret = hmm_cursor_advance(u->hmm, u->range, &from);
 	u->advanced = false;
 	if (ret == -EBUSY)
 		return hmm_unlocked_wait(u);
@@ -407,6 +358,7 @@ int hmm_unlocked_rounds(struct hmm_unlocked *u, struct hmm_walk *w)
 	return ret;
 }
 
+/* @error: of hmm_unlocked_start() */
 static int hmm_unlocked_range(struct hmm_unlocked *u, unsigned int flags,
 			      void *owner, int error)
 {
@@ -414,67 +366,184 @@ static int hmm_unlocked_range(struct hmm_unlocked *u, unsigned int flags,
 	struct hmm_walk w __uninitialized;
 
 	hmm_walk_init(&w, u->range, flags, NULL);
-	if (error) {
+	if (error != HMM_WALK_MISS) {
 		hmm_mark_failed_entry(&w, error);
 		return error;
 	}
 	/* Without a flag, private memory cannot be distinguished from other */
 	w.owner = w.enc.private ? owner : NULL;
-	if (u->vma)
-		u->need = hmm_vma_needs_mmap(u->vma, &w);
-	if (u->need)
-		hmm_unlocked_unlock(u);
-	error = hmm_fault_requests(u->hmm, u->range, &w, flags, u);
-	/* Without a round it may still be locked */
-	hmm_unlocked_unlock(u);
-	return error;
+	return hmm_fault_requests(u->hmm, u->range, &w, flags, u);
+}
+
+/* --------------------------------------------------------------- few pages */
+
+#ifdef CONFIG_PER_VMA_LOCK
+/*
+ * Begins to read mappings without a lock. Returns false while the mmap lock is
+ * held for writing.
+ */
+static bool hmm_vmas_begin(struct mm_struct *mm, unsigned int *seq)
+{
+	*seq = raw_read_seqcount(&mm->mm_lock_seq);
+	return !(*seq & 1);
+}
+
+/* Returns true if mappings may have changed since. */
+static bool hmm_vmas_changed(struct mm_struct *mm, unsigned int seq)
+{
+	return read_seqcount_retry(&mm->mm_lock_seq, seq);
+}
+#else
+static bool hmm_vmas_begin(struct mm_struct *mm, unsigned int *seq)
+{
+	return false;
+}
+
+static bool hmm_vmas_changed(struct mm_struct *mm, unsigned int seq)
+{
+	return true;
+}
+#endif
+
+static bool hmm_read_one(const struct hmm_range *range, struct mm_struct *mm,
+			 struct vm_area_struct *vma, unsigned int seq,
+			 unsigned int flags)
+{
+	pte_t pte = hmm_walk_one(mm, vma, range->start);
+
+	return hmm_pte_plain(pte) && !hmm_vmas_changed(mm, seq) &&
+	       hmm_fill_one(range, pte, flags);
+}
+
+/* Not for requests in pfns, which the entries would replace. */
+static noinline bool hmm_read_few(struct hmm_range *range, struct mm_struct *mm,
+				  struct vm_area_struct *vma, unsigned int seq,
+				  unsigned int flags)
+{
+	/* Set by hmm_walk_init(), as far as it is needed */
+	struct hmm_walk w __uninitialized;
+
+	if (range->pfn_flags_mask)
+		return false;
+	hmm_walk_init(&w, range, flags, NULL);
+	return hmm_walk_few(&w, mm, vma) && !hmm_vmas_changed(mm, seq);
 }
 
 /*
- * Fast path for one page that is present, as hmm_fault_one_fast(), under the
- * lock of its VMA. In other cases everything begins again, at the first page;
- * the lock may still be held then.
+ * Fast path for a few pages that are all present. Nothing is in flight, and no
+ * invalidation starts while ranges_lock is held; one of the mapping comes
+ * before its page tables are freed. So neither the entries nor their tables
+ * change, without a lock of the mapping and without a user of the mm.
  *
- * Return: 0, or HMM_WALK_MISS.
+ * The caller is in an RCU read-side critical section, which keeps the memory of
+ * a VMA, but not what it points to.
  */
-static int hmm_unlocked_one_fast(struct hmm_unlocked *u, unsigned int flags)
+static bool hmm_unlocked_few(struct hmm_unlocked *u, unsigned int flags)
 {
 	struct hmm_range *range = u->range;
-	const u64 saved = *range->pfns;
+	unsigned long size = range->end - range->start;
 	struct vm_area_struct *vma;
-	pte_t pte;
+	unsigned int seq;
 
-	vma = lock_vma_under_rcu(u->mm, range->start);
+	lockdep_assert_held(&u->hmm->ranges_lock);
+
+	if (size > HMM_FEW_PAGES * PAGE_SIZE || u->hmm->notifiers ||
+	    !hmm_range_lives(u->hmm, range) || fatal_signal_pending(current))
+		return false;
+	u->mm = u->hmm->mmu_notifier.mm;
+	if (!hmm_vmas_begin(u->mm, &seq))
+		return false;
+	vma = vma_lookup(u->mm, range->start);
 	if (!vma)
-		return HMM_WALK_MISS;
-	pte = hmm_walk_one_vma(vma, range->start);
-	if (hmm_pte_plain(pte) && hmm_fill_one(range, pte, flags)) {
-		vma_end_read(vma);
-		if (!hmm_cursor_settle(u->hmm, range))
-			return 0;
-		*range->pfns = saved;
-	} else {
-		u->vma = vma;
+		return false;
+	if (hmm_vma_lacks_anon_vma(vma, hmm_default_req(range, flags))) {
+		/* If that changes meanwhile, the mmap lock does no harm */
+		u->need = HMM_MMAP_NO_ANON_VMA;
+		return false;
 	}
-	hmm_cursor_retreat(u->hmm, range, range->start);
-	u->advanced = false;
+	if (size == PAGE_SIZE ? !hmm_read_one(range, u->mm, vma, seq, flags) :
+				!hmm_read_few(range, u->mm, vma, seq, flags))
+		return false;
+	range->cursor = range->end;
+	WRITE_ONCE(range->valid, true);
+	return true;
+}
+
+/* ---------------------------------------------------------------- the call */
+
+/*
+ * Returns true if the caller is in a callback, or else between the start and
+ * the end of an invalidation: to wait for that would never end. The object that
+ * describes an invalidation is on the stack of the task that makes it.
+ */
+static bool hmm_in_own_invalidation(const struct hmm *hmm)
+{
+	bool own = false;
+	unsigned int i;
+
+	lockdep_assert_held(&hmm->ranges_lock);
+
+	for (i = 0; i < hmm->nr_inflight; i++)
+		own |= object_is_on_stack(hmm->inflight[i].key);
+	return own;
+}
+
+/*
+ * Begins the fault: no entry has been read. Returns 0 if all entries have been
+ * read already, HMM_WALK_MISS if not.
+ */
+static int __hmm_unlocked_start(struct hmm_unlocked *u, unsigned int flags,
+				void **owner)
+{
+	int ret;
+
+	if (hmm_unlocked_few(u, flags))
+		/* For might_lock_read() only */
+		return IS_ENABLED(CONFIG_PROVE_LOCKING) ?
+		       __hmm_unlocked_get_mm(u) : 0;
+	ret = __hmm_unlocked_get_mm(u);
+	if (ret)
+		return ret;
+	if (u->hmm->notifiers && hmm_in_own_invalidation(u->hmm))
+		return -EDEADLK;
+	u->advanced = !hmm_cursor_start(u->hmm, u->range, owner);
 	return HMM_WALK_MISS;
 }
 
-static int hmm_unlocked_fill(struct hmm_unlocked *u, unsigned int flags)
+static int hmm_unlocked_start(struct hmm_unlocked *u, unsigned int flags,
+			      void **owner)
 {
-	struct hmm_range *range = u->range;
+	int ret = -EINVAL;
+
+	rcu_read_lock();
+	u->hmm = READ_ONCE(u->range->hmm);
+	if (u->hmm) {
+		spin_lock_irq(&u->hmm->ranges_lock);
+		ret = __hmm_unlocked_start(u, flags, owner);
+		spin_unlock_irq(&u->hmm->ranges_lock);
+	}
+	rcu_read_unlock();
+	return ret;
+}
+
+static int hmm_unlocked_fill(struct hmm_unlocked *u, unsigned int flags,
+			     unsigned long timeout)
+{
+	unsigned int ms = min_t(unsigned long, timeout, UINT_MAX);
 	void *owner = NULL;
 	int ret;
 
-	ret = hmm_unlocked_start(u, &owner);
-	if (!ret) {
+	ret = hmm_unlocked_start(u, flags, &owner);
+	if (u->is_user)
 		might_lock_read(&u->mm->mmap_lock);
-		if (range->end - range->start == PAGE_SIZE && u->advanced &&
-		    !fatal_signal_pending(current) &&
-		    !hmm_unlocked_one_fast(u, flags))
-			return 0;
-	}
+	if (!ret)
+		return 0;
+	if (WARN_ONCE(ret == -EDEADLK,
+		      "hmm: fault during an invalidation by the same task\n"))
+		return -EINVAL;
+	u->limited = timeout != ULONG_MAX;
+	if (u->limited)
+		u->deadline = jiffies + msecs_to_jiffies(ms);
 	return hmm_unlocked_range(u, flags, owner, ret);
 }
 
@@ -496,8 +565,9 @@ static int hmm_unlocked_fill(struct hmm_unlocked *u, unsigned int flags)
  * as reading the rest takes.
  *
  * @timeout bounds the whole call, but for a page fault or a wait for the mmap
- * lock under way: the call ends after it. What was faulted stays, so another
- * call does not begin from nothing.
+ * lock under way: the call ends after it. Neither of the two can be interrupted
+ * by less than a fatal signal, and no wait for the mmap lock begins after
+ * @timeout. What was faulted stays, so another call does not begin from nothing.
  *
  * Context: the caller holds neither the mmap lock nor the lock of a VMA.
  * Sleeps. Never in a callback nor under a lock that one takes. Allocates if the
@@ -512,7 +582,6 @@ long hmm_range_fault_unlocked(struct hmm_range *range, unsigned int flags,
 {
 	struct hmm_unlocked u = {
 		.range = range,
-		.limited = timeout != ULONG_MAX,
 		.dropped = ULONG_MAX,
 	};
 	int ret;
@@ -523,15 +592,11 @@ long hmm_range_fault_unlocked(struct hmm_range *range, unsigned int flags,
 	hmm_might_wait_invalidate();
 	if (!range->hmm)
 		return -EINVAL;
-	if (u.limited)
-		u.deadline = jiffies +
-			msecs_to_jiffies(min_t(unsigned long, timeout,
-					       UINT_MAX));
 	/* Before any error: a call that fails leaves the range invalid */
 	WRITE_ONCE(range->valid, false);
 	ret = hmm_fault_check(range, flags, HMM_FAULT_SNAPSHOT);
 	if (!ret)
-		ret = hmm_unlocked_fill(&u, flags);
+		ret = hmm_unlocked_fill(&u, flags, timeout);
 	trace_hmm_range_fault(u.mm, range, flags, ret);
 	hmm_unlocked_put_mm(&u);
 	if (u.has_ref)

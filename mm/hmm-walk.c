@@ -874,15 +874,6 @@ static bool hmm_vma_plain(struct vm_area_struct *vma, bool strict)
 	       !hmm_vma_special(vma, strict);
 }
 
-/* Returns the mapping of @addr; NULL if there is none or it is not plain. */
-static struct vm_area_struct *hmm_find_vma(struct mm_struct *mm,
-					   unsigned long addr, bool strict)
-{
-	struct vm_area_struct *vma = vma_lookup(mm, addr);
-
-	return vma && hmm_vma_plain(vma, strict) ? vma : NULL;
-}
-
 /*
  * Walks [from, end). Addresses in one mapping and under one PMD are walked
  * without walk_page_range(), which costs more than a few pages. The mmap lock
@@ -898,8 +889,8 @@ int hmm_walk(struct hmm_walk *w, struct mm_struct *mm, unsigned long from)
 
 	if ((from ^ (w->end - 1)) & PMD_MASK)
 		goto far;
-	vma = hmm_find_vma(mm, from, w->strict);
-	if (!vma || vma->vm_end < w->end)
+	vma = vma_lookup(mm, from);
+	if (!vma || vma->vm_end < w->end || !hmm_vma_plain(vma, w->strict))
 		goto far;
 	pmdp = hmm_find_pmd(mm, from);
 	if (pmdp)
@@ -939,40 +930,57 @@ int hmm_walk_vma(struct hmm_walk *w, struct vm_area_struct *vma,
 	return ret;
 }
 
-/* Returns the entry of @addr in its page table; an empty one if it has none. */
-static __always_inline pte_t hmm_read_pte(struct mm_struct *mm,
-					  unsigned long addr)
+/* Maps the page table of @addr; NULL if there is none or a huge page. */
+static __always_inline pte_t *hmm_map_table(struct mm_struct *mm,
+					    unsigned long addr)
 {
-	pte_t pte = __pte(0);
-	pmd_t *pmdp;
-	pte_t *ptep;
+	pmd_t *pmdp = hmm_find_pmd(mm, addr);
 
-	pmdp = hmm_find_pmd(mm, addr);
 	if (!pmdp || pmd_bad(pmdp_get_lockless(pmdp)))
-		return pte;
-	ptep = pte_offset_map(pmdp, addr);
-	if (ptep) {
-		pte = ptep_get_lockless(ptep);
-		pte_unmap(ptep);
-	}
+		return NULL;
+	return pte_offset_map(pmdp, addr);
+}
+
+/*
+ * Returns the entry of @addr in @vma for a mirror; an empty one if there is
+ * none, or if the result does not depend on it alone.
+ */
+pte_t hmm_walk_one(struct mm_struct *mm, struct vm_area_struct *vma,
+		   unsigned long addr)
+{
+	pte_t pte, *ptep;
+
+	if (!hmm_vma_plain(vma, true))
+		return __pte(0);
+	ptep = hmm_map_table(mm, addr);
+	if (!ptep)
+		return __pte(0);
+	pte = ptep_get_lockless(ptep);
+	pte_unmap(ptep);
 	return pte;
 }
 
 /*
- * Returns the entry of @addr in its page table for a mirror; an empty one if
- * there is none, or if the result does not depend on it alone.
+ * Walks all of @w, if its pages are plain, satisfy its requests, and lie in
+ * @vma and in one page table. Does not sleep.
  */
-pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr)
+bool hmm_walk_few(struct hmm_walk *w, struct mm_struct *mm,
+		  struct vm_area_struct *vma)
 {
-	if (!hmm_find_vma(mm, addr, true))
-		return __pte(0);
-	return hmm_read_pte(mm, addr);
-}
+	unsigned long addr = w->start, n = 1;
+	pte_t pte, *ptep, *first;
 
-/* The same in @vma, whose lock is held. */
-pte_t hmm_walk_one_vma(struct vm_area_struct *vma, unsigned long addr)
-{
-	if (!hmm_vma_plain(vma, true))
-		return __pte(0);
-	return hmm_read_pte(vma->vm_mm, addr);
+	if ((addr ^ (w->end - 1)) & PMD_MASK || vma->vm_end < w->end ||
+	    !hmm_vma_plain(vma, w->strict))
+		return false;
+	first = hmm_map_table(mm, addr);
+	for (ptep = first; ptep && n && addr < w->end; ptep += n) {
+		pte = ptep_get_lockless(ptep);
+		n = hmm_pte_plain(pte) ?
+		    hmm_walk_batch(w, ptep, pte, addr, w->end) : 0;
+		addr += n << PAGE_SHIFT;
+	}
+	if (first)
+		pte_unmap(first);
+	return addr == w->end;
 }

@@ -117,7 +117,9 @@ static inline bool hmm_pte_plain(pte_t pte)
 int hmm_walk(struct hmm_walk *w, struct mm_struct *mm, unsigned long from);
 int hmm_walk_vma(struct hmm_walk *w, struct vm_area_struct *vma,
 		 unsigned long from);
-pte_t hmm_walk_one(struct mm_struct *mm, unsigned long addr);
-pte_t hmm_walk_one_vma(struct vm_area_struct *vma, unsigned long addr);
+pte_t hmm_walk_one(struct mm_struct *mm, struct vm_area_struct *vma,
+		   unsigned long addr);
+bool hmm_walk_few(struct hmm_walk *w, struct mm_struct *mm,
+		  struct vm_area_struct *vma);
 
 #endif /* MM_HMM_WALK_H */

@@ -846,42 +846,17 @@ EXPORT_SYMBOL(hmm_range_wait_until_valid);
 /* Parts of a fault, for which might_sleep() wants interrupts to be on. */
 
 /*
- * Begins a fault: nothing of the range has been read, and the walk of all of
- * it may begin as in hmm_cursor_advance(). Stores the owner of the mirror in
- * *@owner, as the mirror itself may go.
- */
-int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range, void **owner)
-{
-	int ret = 0;
-
-	spin_lock_irq(&hmm->ranges_lock);
-	range->cursor = range->start;
-	if (!range->mirror) {
-		ret = -EINVAL;
-	} else if (hmm_busy(hmm, range->start, range->end)) {
-		ret = -EBUSY;
-	} else {
-		*owner = range->mirror->dev_private_owner;
-		range->cursor = range->end;
-	}
-	spin_unlock_irq(&hmm->ranges_lock);
-	return ret;
-}
-
-/*
- * Continues with a walk of [from, end). An invalidation in flight may be
- * changing page tables there; one that starts from now on collides.
+ * Continues a fault with a walk from the cursor, which is stored in *@from and
+ * moved to the end.
  */
 int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
-		       unsigned long from)
+		       unsigned long *from)
 {
-	int ret = -EBUSY;
+	int ret;
 
 	spin_lock_irq(&hmm->ranges_lock);
-	if (range->cursor >= from && !hmm_busy(hmm, from, range->end)) {
-		range->cursor = range->end;
-		ret = 0;
-	}
+	*from = range->cursor & PAGE_MASK;
+	ret = __hmm_cursor_advance(hmm, range, *from);
 	spin_unlock_irq(&hmm->ranges_lock);
 	return ret;
 }

@@ -51,10 +51,13 @@ static void *diff_owner_of_pte(pte_t pte)
 
 static void *diff_owner(struct mm_struct *mm, unsigned long addr)
 {
-	pte_t pte;
+	struct vm_area_struct *vma;
+	pte_t pte = __pte(0);
 
 	mmap_read_lock(mm);
-	pte = hmm_walk_one(mm, addr);
+	vma = vma_lookup(mm, addr);
+	if (vma)
+		pte = hmm_walk_one(mm, vma, addr);
 	mmap_read_unlock(mm);
 	return pte_none(pte) || pte_present(pte) ? NULL :
 						   diff_owner_of_pte(pte);

@@ -25,11 +25,13 @@
 static unsigned int hk_takes[HMM_MMAP_TRIED + 1];
 
 static int hk_lock_mmap(struct mm_struct *mm, const struct hmm_range *range,
-			enum hmm_mmap_need need)
+			enum hmm_mmap_need need, bool wait)
 {
+	if (!wait && !mmap_read_trylock(mm))
+		return -EBUSY;
 	hk_takes[HMM_MMAP_NOT_NEEDED]++;
 	hk_takes[need]++;
-	return mmap_read_lock_killable(mm);
+	return wait ? mmap_read_lock_killable(mm) : 0;
 }
 
 static int hk_unlocked_init(struct kunit *test)
@@ -192,6 +194,65 @@ static void anonymous_memory_is_faulted_without_mmap_lock(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/*
+ * Pages whose entries look fine, but whose mapping decides: the CPU could read
+ * a mapping that may only be written.
+ */
+static void present_memory_without_permission_is_efault(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_range *one = hk_range(test, addr + 3 * PAGE_SIZE, 1);
+	struct hmm_range *range = hk_range(test, addr, 4);
+
+	hk_remap(test, addr + 3 * PAGE_SIZE, 1, NULL, PROT_WRITE);
+	hk_write(test, addr, 4);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, one), -EFAULT);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), -EFAULT);
+	KUNIT_EXPECT_EQ(test, range->pfns[3], HK_ERROR);
+	hk_request(range, 0);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), 4);
+	KUNIT_EXPECT_EQ(test, range->pfns[3], HK_ERROR);
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_V | HK_W), 3);
+	hmm_range_unregister(range);
+	hmm_range_unregister(one);
+}
+
+/* Neither side of the boundary may be read as if it were the other's. */
+static void present_pages_of_two_page_tables(struct kunit *test)
+{
+	unsigned long first = hk_anon(test, 2 * HPAGE_PMD_NR);
+	unsigned long addr = ALIGN(first + PAGE_SIZE, PMD_SIZE) - PAGE_SIZE;
+	struct hmm_range *range = hk_range(test, addr, 2);
+	unsigned int i;
+
+	hk_write(test, addr, 2);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), 2);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, range->pfns[i],
+				hk_entry(hk_pfn(test, addr + i * PAGE_SIZE),
+					 HK_V | HK_W));
+	hmm_range_unregister(range);
+}
+
+/* An invalidation after the call hits the range, as after any fault. */
+static void few_present_pages_are_followed(struct kunit *test)
+{
+	unsigned long addr = hk_anon(test, HMM_FEW_PAGES);
+	struct hmm_range *range = hk_range(test, addr, HMM_FEW_PAGES);
+	unsigned int i;
+
+	hk_write(test, addr, HMM_FEW_PAGES);
+	for (i = 0; i < HMM_FEW_PAGES; i++) {
+		KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), HMM_FEW_PAGES);
+		KUNIT_EXPECT_EQ(test, hk_count(range, HK_V | HK_W),
+				HMM_FEW_PAGES);
+		hk_invalidate(test, addr + i * PAGE_SIZE,
+			      addr + (i + 1) * PAGE_SIZE);
+		KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	}
+	hmm_range_unregister(range);
+}
+
 static void hk_expect_need(struct kunit *test, unsigned long addr,
 			   unsigned long npages, enum hmm_mmap_need need)
 {
@@ -212,8 +273,7 @@ static void mmap_lock_is_taken_for_a_reason(struct kunit *test)
 	unsigned long huge = hk_map(test, hk_hugetlb_file(test, 1), PMD_SIZE,
 				    HK_RW, MAP_SHARED);
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 1);
-	unsigned long file =
-		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
+	unsigned long file = hk_map_file(test, hf);
 
 	/* The only fall-back for this memory: its first page. */
 	hk_expect_need(test, addr, 8, HMM_MMAP_NO_ANON_VMA);
@@ -258,13 +318,11 @@ static struct hmm_range *hk_dropping(struct kunit *test, struct hk_drop *drop,
 				     pgoff_t pgoff, unsigned int drops)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 8);
-	unsigned long addr =
-		hk_map(test, hf->file, 8 * PAGE_SIZE, HK_RW, MAP_SHARED);
 
 	*drop = (struct hk_drop){ .hf = hf, .pgoff = pgoff, .drops = drops };
 	hf->hook = hk_drop_fn;
 	hf->hook_arg = drop;
-	return hk_range(test, addr, 8);
+	return hk_file_range(test, hf);
 }
 
 static void dropped_lock_goes_on_where_it_was(struct kunit *test)
@@ -307,8 +365,7 @@ static void pages_served_one_by_one_cost_one_walk(struct kunit *test)
 {
 	const unsigned long n = HK_SERVED + 2;
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, n);
-	unsigned long addr =
-		hk_map(test, hf->file, n * PAGE_SIZE, HK_RW, MAP_SHARED);
+	unsigned long addr = hk_map_file(test, hf);
 	unsigned long last = addr + (n - 1) * PAGE_SIZE;
 	struct hmm_range *range = hk_range(test, addr, n);
 	unsigned int reads = 0;
@@ -397,23 +454,30 @@ static void timeout_is_ebusy_and_keeps_requests(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-#define HK_PATIENT_FAULTS	40
-
-static void hk_met_at_last(struct vm_fault *vmf, void *arg)
+/* The range needs the mmap lock, which another thread has for longer. */
+static void no_wait_for_the_mmap_lock_begins_after_the_timeout(struct kunit *t)
 {
-	struct hk_file *hf = arg;
+	unsigned long addr = hk_anon(t, 2);
+	struct hmm_range *range = hk_range(t, addr, 2);
+	struct hk_writer *writer;
 
-	if (atomic_read(&hf->calls) == HK_PATIENT_FAULTS)
-		hf->mode = HK_FILE_PAGE;
+	hk_remap(t, addr, 1, NULL, PROT_READ);
+	hk_read(t, addr, 2);
+	writer = hk_writer(t);
+	KUNIT_EXPECT_EQ(t, hk_unlocked_ms(t, range, 0, 0), -EBUSY);
+	hk_writer_end(t, writer);
+	/* One that is free is taken, whatever the time. */
+	KUNIT_EXPECT_EQ(t, hk_unlocked_ms(t, range, 0, 0), 2);
+	hmm_range_unregister(range);
 }
+
+#define HK_PATIENT_FAULTS	40
 
 /* Without an invalidation to wait for, the call must neither end nor spin. */
 static void unmet_address_is_tried_until_the_timeout(struct kunit *test)
 {
-	struct hk_file *hf = hk_file(test, HK_FILE_NOPAGE, 1);
-	unsigned long addr =
-		hk_map(test, hf->file, PAGE_SIZE, HK_RW, MAP_SHARED);
-	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hk_file *hf = hk_late_file(test, 0);
+	struct hmm_range *range = hk_file_range(test, hf);
 	unsigned long jiffies_max = msecs_to_jiffies(HK_SHORT_MS);
 
 	KUNIT_EXPECT_EQ(test, hk_unlocked_ms(test, range, 0, HK_SHORT_MS),
@@ -421,8 +485,7 @@ static void unmet_address_is_tried_until_the_timeout(struct kunit *test)
 	KUNIT_EXPECT_LE(test, atomic_read(&hf->calls),
 			HMM_FAULT_TRIES + jiffies_max + 3);
 	atomic_set(&hf->calls, 0);
-	hf->hook_arg = hf;
-	hf->hook = hk_met_at_last;
+	hf->late = HK_PATIENT_FAULTS;
 	KUNIT_EXPECT_EQ(test, hk_unlocked_ms(test, range, 0, ULONG_MAX), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&hf->calls), HK_PATIENT_FAULTS);
 	hmm_range_unregister(range);
@@ -508,7 +571,8 @@ static void collision_is_no_error(struct kunit *test)
 	unsigned long addr = hk_anon(test, 600);
 
 	hk_write(test, addr, 600);
-	hk_expect_read_again(test, addr, 1, 0);
+	/* One page more than are read while no invalidation can start. */
+	hk_expect_read_again(test, addr, HMM_FEW_PAGES + 1, 0);
 	hk_expect_read_again(test, addr, 600, 0);
 	hk_expect_read_again(test, addr, 600, 599);
 }
@@ -599,9 +663,8 @@ static void collision_costs_what_was_hit(struct kunit *test)
 static void collision_before_a_fault_is_kept(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 3);
-	unsigned long addr =
-		hk_map(test, hf->file, 3 * PAGE_SIZE, HK_RW, MAP_SHARED);
-	struct hmm_range *range = hk_range(test, addr, 3);
+	struct hmm_range *range = hk_file_range(test, hf);
+	unsigned long addr = range->start;
 	struct hk_during during = {
 		.test = test,
 		.start = addr,
@@ -703,12 +766,16 @@ static void fatal_signal_is_eintr(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
-/* A task that waits for an invalidation that it makes itself waits for ever. */
+/*
+ * A task that waits for an invalidation that it makes itself waits for ever.
+ * The warning comes even where this call does not have to wait.
+ */
 static void fault_in_an_own_invalidation_is_a_warning(struct kunit *test)
 {
 	const char *text = "fault during an invalidation by the same task";
-	unsigned long addr = hk_anon(test, 1);
-	struct hmm_range *range = hk_range(test, addr, 1);
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *hit = hk_range(test, addr, 1);
+	struct hmm_range *range = hk_range(test, addr + PAGE_SIZE, 1);
 	struct hk *hk = test->priv;
 	struct mmu_notifier_range update;
 
@@ -718,8 +785,11 @@ static void fault_in_an_own_invalidation_is_a_warning(struct kunit *test)
 	hk_expect_warn(text);
 	KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), -EINVAL);
 	hk_expect_end(text);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, hit), -EINVAL);
 	mmu_notifier_invalidate_range_end(&update);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, hit), 1);
 	KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), 1);
+	hmm_range_unregister(hit);
 	hmm_range_unregister(range);
 }
 
@@ -727,12 +797,16 @@ static struct kunit_case hk_unlocked_cases[] = {
 	KUNIT_CASE(present_memory_needs_no_mmap_lock),
 	KUNIT_CASE(snapshot_needs_no_mmap_lock),
 	KUNIT_CASE(anonymous_memory_is_faulted_without_mmap_lock),
+	KUNIT_CASE(present_memory_without_permission_is_efault),
+	KUNIT_CASE(present_pages_of_two_page_tables),
+	KUNIT_CASE(few_present_pages_are_followed),
 	KUNIT_CASE(mmap_lock_is_taken_for_a_reason),
 	KUNIT_CASE(dropped_lock_goes_on_where_it_was),
 	KUNIT_CASE(pages_served_one_by_one_cost_one_walk),
 	KUNIT_CASE(locked_call_is_tried_too),
 	KUNIT_CASE(fault_sleeps_until_the_invalidation_ends),
 	KUNIT_CASE(timeout_is_ebusy_and_keeps_requests),
+	KUNIT_CASE(no_wait_for_the_mmap_lock_begins_after_the_timeout),
 	KUNIT_CASE(unmet_address_is_tried_until_the_timeout),
 	KUNIT_CASE(mm_exit_wakes_a_fault_that_waits),
 	KUNIT_CASE(range_unregistered_while_waiting_is_einval),
