@@ -15,6 +15,7 @@
 #include <linux/sched/signal.h>
 #include <linux/secretmem.h>
 #include <linux/swapops.h>
+#include <trace/events/hmm.h>
 
 #include "hmm-walk.h"
 
@@ -597,6 +598,7 @@ static noinline int hmm_walk_ptes(struct hmm_walk *w,
 	pte_t pte;
 	int ret;
 
+	trace_hmm_walk_table(vma->vm_mm, addr, end);
 	hmm_set_orders(w, addr, end, 0);
 	for (; addr < end; addr += n << PAGE_SHIFT, ptep += n) {
 		pte = ptep_get_lockless(ptep);

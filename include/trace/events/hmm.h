@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Events of HMM mirrors: invalidations, the ranges that they hit, and results
- * of faults. Together they show why a device's fault was retried.
+ * Events of HMM mirrors: invalidations, the ranges that they hit, the page
+ * tables that are read, and results of faults. Together they show why a
+ * device's fault was retried.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM hmm
@@ -148,6 +149,30 @@ TRACE_EVENT(hmm_range_fault,
 				{ HMM_FAULT_ALLOW_RETRY, "allow retry" },
 				{ HMM_FAULT_SNAPSHOT, "snapshot" }),
 		  __entry->ret)
+);
+
+/* The walk reads the entries of [start, end), all in one page table. */
+TRACE_EVENT(hmm_walk_table,
+
+	TP_PROTO(const struct mm_struct *mm, unsigned long start,
+		 unsigned long end),
+
+	TP_ARGS(mm, start, end),
+
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= (void *)mm;
+		__entry->start	= start;
+		__entry->end	= end;
+	),
+
+	TP_printk("mm=%p [0x%lx, 0x%lx)", __entry->mm, __entry->start,
+		  __entry->end)
 );
 
 /* hmm_range_fault_unlocked() takes the mmap lock. */

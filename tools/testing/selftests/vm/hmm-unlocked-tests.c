@@ -4,8 +4,11 @@
  * that it makes side by side with other devices.
  */
 #define _GNU_SOURCE
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "hmm-device.h"
 
@@ -144,6 +147,326 @@ DEVICE_TEST(fifo_threads_both_get_on)
 	EXPECT_EQ(0, invalidator.err);
 	EXPECT_EQ(FIFO_ROUNDS, faulter.rounds);
 	EXPECT_EQ(FIFO_ROUNDS, invalidator.rounds);
+}
+
+/*
+ * Memory that is evicted all the time: a cgroup with less of it than a thread
+ * and the device use in turns. The kernel's events show what the device's
+ * faults cost.
+ */
+
+struct span {
+	unsigned long	start;
+	unsigned long	end;
+};
+
+#define TRACING		"/sys/kernel/tracing"
+#define INSTANCE	TRACING "/instances/hmm-tests"
+#define CGROUP		"/tmp/hmm-tests-cgroup"
+#define LIMITED		CGROUP "/limited"
+
+static int file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n < 0 ? n : 0;
+}
+
+static int file_write_number(const char *path, unsigned long number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", number);
+	return file_write(path, text);
+}
+
+/* Move this process to a cgroup that has @limit bytes; 0 or -errno. */
+static int cgroup_enter(size_t limit)
+{
+	if (mkdir(CGROUP, 0755) || mount("none", CGROUP, "cgroup2", 0, NULL))
+		return -errno;
+	return file_write(CGROUP "/cgroup.subtree_control", "+memory") ?:
+	       (mkdir(LIMITED, 0755) ? -errno : 0) ?:
+	       file_write_number(LIMITED "/memory.max", limit) ?:
+	       file_write(LIMITED "/cgroup.procs", "0");
+}
+
+static int cgroup_leave(void)
+{
+	int err = file_write(CGROUP "/cgroup.procs", "0");
+
+	if (!err && (rmdir(LIMITED) || umount(CGROUP) || rmdir(CGROUP)))
+		err = -errno;
+	return err;
+}
+
+/* Record an event of HMM where it overlaps @span. */
+static int trace_event(const char *name, const struct span *span)
+{
+	char path[128], text[128];
+	int err;
+
+	snprintf(path, sizeof(path), INSTANCE "/events/hmm/%s/filter", name);
+	snprintf(text, sizeof(text), "start < 0x%lx && end > 0x%lx", span->end,
+		 span->start);
+	err = file_write(path, text);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), INSTANCE "/events/hmm/%s/enable", name);
+	return file_write(path, "1");
+}
+
+/*
+ * Record the events of faults of @span. Returns the pipe that they come from,
+ * or -errno.
+ */
+static int trace_start(const struct span *span)
+{
+	int err;
+
+	/* It may be mounted already */
+	mount("none", TRACING, "tracefs", 0, NULL);
+	if (mkdir(INSTANCE, 0755))
+		return -errno;
+	/* All CPUs must agree about the order of events */
+	err = file_write(INSTANCE "/trace_clock", "mono") ?:
+	      file_write(INSTANCE "/buffer_size_kb", "4096") ?:
+	      trace_event("hmm_invalidate_start", span) ?:
+	      trace_event("hmm_walk_table", span) ?:
+	      trace_event("hmm_range_hit", span) ?:
+	      trace_event("hmm_range_fault", span);
+	if (err)
+		return err;
+	err = open(INSTANCE "/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return err < 0 ? -errno : err;
+}
+
+static int trace_stop(FILE *events)
+{
+	fclose(events);
+	return rmdir(INSTANCE) ? -errno : 0;
+}
+
+/* Two chunks of the device; each begins with a page that is often evicted */
+#define EVICTED_PAGES	128
+#define EVICTED_CHUNK	64
+#define HITS_WANTED	20
+#define EVICTED_SECONDS	100
+#define INVALS_MAX	4096
+
+/**
+ * struct evicted - what the events say about the faults of the device
+ * @reads: reads of a page table in the current call
+ * @first: start of the first one, which is that of the call's range
+ * @last: start of the last one
+ * @lowest: lowest address of an invalidation of the range since then
+ * @invals: invalidations since the last call
+ * @nr_invals: number of @invals
+ * @calls: calls that have ended
+ * @hits: collisions
+ * @overlaps: invalidations that overlap the range of a call
+ * @all_reads: @reads of all calls
+ * @back: reads that began before all that could have changed
+ * @dear: calls with more than two reads for each overlapping invalidation
+ * @lost: the events are not complete
+ */
+struct evicted {
+	unsigned int	reads;
+	unsigned long	first;
+	unsigned long	last;
+	unsigned long	lowest;
+	struct span	invals[INVALS_MAX];
+	unsigned int	nr_invals;
+	unsigned int	calls;
+	unsigned int	hits;
+	unsigned int	overlaps;
+	unsigned int	all_reads;
+	unsigned int	back;
+	unsigned int	dear;
+	bool		lost;
+};
+
+static bool overlap(const struct span *a, const struct span *b)
+{
+	return a->start < b->end && b->start < a->end;
+}
+
+static void evicted_invalidation(struct evicted *e, const struct span *span)
+{
+	if (e->nr_invals == INVALS_MAX)
+		e->lost = true;
+	else
+		e->invals[e->nr_invals++] = *span;
+	if (e->reads && span->end > e->first && span->start < e->lowest)
+		e->lowest = span->start;
+}
+
+/*
+ * A read may begin where the last one began, or later; or at an address that an
+ * invalidation has hit since.
+ */
+static void evicted_read(struct evicted *e, const struct span *span)
+{
+	if (!e->reads++)
+		e->first = span->start;
+	else if (span->start < e->last && span->start < e->lowest)
+		e->back++;
+	e->last = span->start;
+	e->lowest = ULONG_MAX;
+}
+
+/* One read finds the missing pages, and one reads them after their faults. */
+static void evicted_call(struct evicted *e, const struct span *range)
+{
+	unsigned int overlaps = 0;
+
+	for (unsigned int i = 0; i < e->nr_invals; i++)
+		overlaps += overlap(&e->invals[i], range);
+	e->dear += e->reads > 2 * (1 + overlaps);
+	e->overlaps += overlaps;
+	e->all_reads += e->reads;
+	e->calls++;
+	e->reads = 0;
+	e->nr_invals = 0;
+}
+
+static void evicted_event(struct evicted *e, const char *line)
+{
+	const char *addresses = strstr(line, " [0x");
+	struct span span;
+
+	e->lost |= !!strstr(line, "LOST");
+	/* The first bracket is the CPU's */
+	if (!addresses || sscanf(addresses, " [0x%lx, 0x%lx)", &span.start,
+				 &span.end) != 2)
+		return;
+	if (strstr(line, " hmm_invalidate_start: "))
+		evicted_invalidation(e, &span);
+	else if (strstr(line, " hmm_walk_table: "))
+		evicted_read(e, &span);
+	else if (strstr(line, " hmm_range_hit: "))
+		e->hits++;
+	else if (strstr(line, " hmm_range_fault: "))
+		evicted_call(e, &span);
+}
+
+/* Read all events that there are. */
+static void evicted_events(struct evicted *e, FILE *pipe)
+{
+	char line[256];
+
+	clearerr(pipe);
+	while (fgets(line, sizeof(line), pipe))
+		evicted_event(e, line);
+}
+
+/**
+ * struct hog - a thread that uses memory of its own
+ * @thread: the thread
+ * @lock: while it is held, the thread does nothing
+ * @memory: its memory, of @size
+ * @size: larger than what the limit leaves
+ * @victim: memory of the device
+ * @stop: the thread is to end
+ */
+struct hog {
+	pthread_t	thread;
+	pthread_mutex_t	lock;
+	char		*memory;
+	size_t		size;
+	char		*victim;
+	bool		stop;
+};
+
+/* Reclaim chooses any pages; now and then one that the device has read first */
+static void hog_page(struct hog *hog, size_t i)
+{
+	hog->memory[i * PAGE]++;
+	if (i % 8 == 0)
+		madvise(hog->victim + i / 8 * EVICTED_CHUNK % EVICTED_PAGES *
+			PAGE, PAGE, MADV_PAGEOUT);
+}
+
+static void *hog_run(void *arg)
+{
+	struct hog *hog = arg;
+
+	while (!__atomic_load_n(&hog->stop, __ATOMIC_RELAXED))
+		for (size_t i = 0; i < hog->size / PAGE; i++) {
+			pthread_mutex_lock(&hog->lock);
+			hog_page(hog, i);
+			pthread_mutex_unlock(&hog->lock);
+		}
+	return NULL;
+}
+
+static int hog_start(struct hog *hog, char *victim, size_t size)
+{
+	hog->victim = victim;
+	hog->size = size;
+	hog->memory = mmap(NULL, size, FULL_ACCESS,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (hog->memory == MAP_FAILED)
+		return -errno;
+	pthread_mutex_init(&hog->lock, NULL);
+	return -pthread_create(&hog->thread, NULL, hog_run, hog);
+}
+
+static int hog_stop(struct hog *hog)
+{
+	__atomic_store_n(&hog->stop, true, __ATOMIC_RELAXED);
+	return -pthread_join(hog->thread, NULL) ?:
+	       (munmap(hog->memory, hog->size) ? -errno : 0);
+}
+
+DEVICE_TEST(eviction_costs_what_it_hit)
+{
+	const size_t size = EVICTED_PAGES * PAGE;
+	const double until = hmm_now() + EVICTED_SECONDS;
+	const struct span memory = {
+		.start = (uintptr_t)self->r.ptr,
+		.end = (uintptr_t)self->r.ptr + size,
+	};
+	static struct evicted e;
+	struct hog hog = {};
+	FILE *events;
+	int pipe;
+
+	pipe = trace_start(&memory);
+	if (pipe == -ENOENT)
+		SKIP(return, "the kernel has no events");
+	ASSERT_LE(0, pipe);
+	events = fdopen(pipe, "r");
+	ASSERT_NE(NULL, events);
+	/* The buffers are not to be evicted: they exist before the limit */
+	memset(self->r.buf, 1, SIZE);
+	memset(self->r.data, 1, SIZE);
+	ASSERT_EQ(0, cgroup_enter(2 * size));
+	hmm_fill(self->r.data, size);
+	memcpy(self->r.ptr, self->r.data, size);
+	ASSERT_EQ(0, hog_start(&hog, self->r.ptr, 2 * size));
+	while (e.hits < HITS_WANTED && hmm_now() < until) {
+		test_sees(self->r.ptr, self->r.data, EVICTED_PAGES);
+		pthread_mutex_lock(&hog.lock);
+		evicted_events(&e, events);
+		pthread_mutex_unlock(&hog.lock);
+	}
+	ASSERT_EQ(0, hog_stop(&hog));
+	ASSERT_EQ(0, cgroup_leave());
+	ASSERT_EQ(0, trace_stop(events));
+	TH_LOG("%u calls, %u invalidations, %u collisions, %u reads", e.calls,
+	       e.overlaps, e.hits, e.all_reads);
+	EXPECT_FALSE(e.lost);
+	EXPECT_LE(HITS_WANTED, e.hits);
+	EXPECT_EQ(0, e.back);
+	EXPECT_EQ(0, e.dear);
 }
 
 int main(int argc, char **argv)
