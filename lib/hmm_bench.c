@@ -24,6 +24,7 @@
 #include <linux/init.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagewalk.h>
 #include <linux/pgtable.h>
@@ -297,24 +298,52 @@ static int bench_mirror_idle(struct bench *b)
 }
 
 /* A driver's handler of a page fault of its device. */
-static int bench_mirror_device(struct bench *b)
+static __always_inline int bench_mirror_handle(struct bench *b,
+					       int (*fault)(struct bench *b))
 {
 	struct bench_mirror *dev = &b->mirrors[0];
+	unsigned int calls = 0;
 	bool valid;
-	long ret = bench_mirror_range_register(b);
+	int ret = bench_mirror_range_register(b);
 
 	if (ret)
 		return ret;
-	b->run->calls = 0;
 	do {
-		ret = hmm_range_fault_unlocked(&dev->range, 0, BENCH_WAIT_MS);
-		b->run->calls++;
+		ret = fault(b);
+		calls++;
 		spin_lock(&dev->lock);
 		valid = hmm_range_valid(&dev->range);
 		spin_unlock(&dev->lock);
-	} while (ret >= 0 && !valid);
+	} while (!ret && !valid);
 	hmm_range_unregister(&dev->range);
-	return ret < 0 ? ret : 0;
+	b->run->calls = calls;
+	return ret;
+}
+
+static int bench_mirror_device(struct bench *b)
+{
+	return bench_mirror_handle(b, bench_mirror_unlocked);
+}
+
+/* Starts over at -EBUSY, as drivers do. */
+static int bench_mirror_locked_again(struct bench *b)
+{
+	int ret;
+
+	do {
+		ret = bench_mirror_locked(b);
+	} while (ret == -EBUSY);
+	return ret;
+}
+
+static int bench_locked_device(struct bench *b)
+{
+	return bench_mirror_handle(b, bench_mirror_locked_again);
+}
+
+static int bench_mirror_discard(struct bench *b)
+{
+	return do_madvise(b->mm, b->start, b->end - b->start, MADV_DONTNEED);
 }
 
 static int bench_mirror_away(struct bench *b)
@@ -814,6 +843,18 @@ static const struct bench_op bench_ops[HMM_BENCH_DMA_FIRST] = {
 	[HMM_BENCH_MIRROR_DEVICE] = {
 		&bench_mirror_family, BENCH_UNLOCKED,
 		bench_mirror_idle, bench_mirror_device,
+	},
+	[HMM_BENCH_LOCKED_DEVICE] = {
+		&bench_mirror_family, BENCH_UNLOCKED,
+		bench_mirror_idle, bench_locked_device,
+	},
+	[HMM_BENCH_UNLOCKED_AGAIN] = {
+		&bench_mirror_family, BENCH_UNLOCKED,
+		bench_mirror_discard, bench_mirror_unlocked,
+	},
+	[HMM_BENCH_LOCKED_AGAIN] = {
+		&bench_mirror_family, BENCH_UNLOCKED,
+		bench_mirror_discard, bench_mirror_locked,
 	},
 	[HMM_BENCH_STOCK_DEVICE] = {
 		&bench_interval_family, BENCH_UNLOCKED,

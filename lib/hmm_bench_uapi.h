@@ -41,9 +41,13 @@ enum hmm_bench_op {
 	/* Register a range, fault it, check it, unregister it */
 	HMM_BENCH_MIRROR_TAKE,
 	HMM_BENCH_STOCK_TAKE,
-	/* The same with the waits and retries of a driver */
+	/* The same with the waits and retries of a driver; LOCKED as above */
 	HMM_BENCH_MIRROR_DEVICE,
+	HMM_BENCH_LOCKED_DEVICE,
 	HMM_BENCH_STOCK_DEVICE,
+	/* As MIRROR_UNLOCKED and _LOCKED, after the pages were discarded */
+	HMM_BENCH_UNLOCKED_AGAIN,
+	HMM_BENCH_LOCKED_AGAIN,
 
 	HMM_BENCH_MIRROR_RANGE_REGISTER,
 	HMM_BENCH_INTERVAL_INSERT,

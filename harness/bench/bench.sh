@@ -48,7 +48,8 @@ wall()
 	guest wall || return
 	awk -f "$HARNESS/bench/wall.awk" file=rows "$RESULTS/rows" \
 		file=output "$out" || return
-	grep '^load' "$out" > "$RESULTS/load.tsv" || [ $? -eq 1 ]
+	grep -E '^(load|hold|map|scale)' "$out" > "$RESULTS/load.tsv" ||
+		[ $? -eq 1 ]
 }
 
 plot()

@@ -4,7 +4,8 @@
  * same work.
  *
  *	hmm-bench count		instructions; the guest runs under -icount
- *	hmm-bench wall		ratios of time, and waits under load
+ *	hmm-bench wall		ratios of time, waits under load, and how the
+ *				speed grows with a second CPU
  *
  * It prints one line per result, tab separated:
  *
@@ -12,6 +13,8 @@
  *	wall	ROW MEDIAN LOW HIGH ROUNDS	(ours to stock)
  *	load	THREADS SIDE MEDIAN LATE WORST	(microseconds)
  *	hold	THREADS SIDE MEDIAN LATE WORST	(the same, other load)
+ *	map	THREADS SIDE MEDIAN LATE WORST	(the same, other load)
+ *	scale	CPUS SIDE PAGES			(a second)
  *
  * Each row is measured in a process of its own, as registrations leave traces
  * in an address space. The memory is checked before the measurement and the
@@ -746,6 +749,23 @@ static void *hold(void *arg)
 	return NULL;
 }
 
+/* Map, touch and unmap memory, each under the mmap lock. */
+static void *map_and_unmap(void *arg)
+{
+	size_t size = LOAD_TOUCHED * PAGE;
+	char *addr;
+
+	(void)arg;
+	while (!atomic_load(&load_stop)) {
+		addr = mmap(NULL, size, FULL_ACCESS,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		if (addr == MAP_FAILED || munmap(addr, size))
+			err(1, "mmap");
+		atomic_fetch_add(&load_done, 1);
+	}
+	return NULL;
+}
+
 static double cycles_per_us(void)
 {
 	struct timespec from, to;
@@ -804,6 +824,8 @@ static void load_with(const char *what, void *(*call)(void *),
 		sched_yield();
 	load_side(what, "ours", HMM_BENCH_MIRROR_DEVICE, addr, threads,
 		  unmapped);
+	load_side(what, "locked", HMM_BENCH_LOCKED_DEVICE, addr, threads,
+		  unmapped);
 	load_side(what, "stock", HMM_BENCH_STOCK_DEVICE, addr, threads,
 		  unmapped);
 	atomic_store(&load_stop, true);
@@ -812,7 +834,104 @@ static void load_with(const char *what, void *(*call)(void *),
 	drop(unmapped, LOAD_THREADS * LOAD_PAGES);
 }
 
+/* -------------------------------------------------------------------- scale */
+
+#define SCALE_PAGES	4096UL
+#define SCALE_ROUNDS	31
+#define SCALE_CPUS	2
+
+/* A thread on a CPU of its own, with memory and a device of its own. */
+struct scale {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	enum hmm_bench_op op;
+	unsigned int cpu;
+	double pages;
+};
+
+static void *scale_thread(void *arg)
+{
+	struct scale *s = arg;
+	struct hmm_bench_run run = {
+		.op = s->op,
+		.npages = SCALE_PAGES,
+		.rounds = SCALE_ROUNDS,
+		.req = WRITE,
+	};
+	double us = cycles_per_us();
+	cpu_set_t cpu;
+	char *addr;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(s->cpu, &cpu);
+	if (sched_setaffinity(0, sizeof(cpu), &cpu))
+		err(1, "CPU %u", s->cpu);
+	addr = map_anon(SCALE_PAGES);
+	/* The first write makes what only the mmap lock allows to be made */
+	addr[0] = 1;
+	run.addr = (uintptr_t)addr;
+	pthread_barrier_wait(s->start);
+	request(&run);
+	if (run.writable != run.npages)
+		errx(1, "scale: %llu of %llu pages", run.writable, run.npages);
+	s->pages = run.npages * us * 1e6 / run.median;
+	drop(addr, SCALE_PAGES);
+	return NULL;
+}
+
+static void scale_cpus(const char *side, enum hmm_bench_op op,
+		       unsigned int cpus)
+{
+	struct scale threads[SCALE_CPUS];
+	pthread_barrier_t start;
+	double pages = 0;
+	unsigned int i;
+
+	pthread_barrier_init(&start, NULL, cpus);
+	for (i = 0; i < cpus; i++) {
+		threads[i] = (struct scale){
+			.start = &start,
+			.op = op,
+			.cpu = i,
+		};
+		if (pthread_create(&threads[i].thread, NULL, scale_thread,
+				   &threads[i]))
+			errx(1, "pthread_create");
+	}
+	for (i = 0; i < cpus; i++) {
+		pthread_join(threads[i].thread, NULL);
+		pages += threads[i].pages;
+	}
+	pthread_barrier_destroy(&start);
+	printf("scale\t%u\t%s\t%.0f\n", cpus, side, pages);
+	fflush(stdout);
+}
+
 /* --------------------------------------------------------------------- main */
+
+static void load_all(const struct row *row)
+{
+	(void)row;
+	load_with("load", load, 0);
+	load_with("load", load, 1);
+	load_with("load", load, 2);
+	load_with("load", load, LOAD_THREADS);
+	load_with("hold", hold, 1);
+	load_with("map", map_and_unmap, 1);
+	load_with("map", map_and_unmap, 2);
+	load_with("map", map_and_unmap, LOAD_THREADS);
+}
+
+static void scale_all(const struct row *row)
+{
+	unsigned int cpus;
+
+	(void)row;
+	for (cpus = 1; cpus <= SCALE_CPUS; cpus++) {
+		scale_cpus("ours", HMM_BENCH_UNLOCKED_AGAIN, cpus);
+		scale_cpus("locked", HMM_BENCH_LOCKED_AGAIN, cpus);
+	}
+}
 
 /* Run @fn in a process of its own. Return false if it failed. */
 static bool alone(void (*fn)(const struct row *row), const struct row *row)
@@ -833,18 +952,8 @@ static bool alone(void (*fn)(const struct row *row), const struct row *row)
 		err(1, "waitpid");
 	if (!status)
 		return true;
-	warnx("%s failed", row ? row->name : "load");
+	warnx("%s failed", row ? row->name : fn == load_all ? "load" : "scale");
 	return false;
-}
-
-static void load_all(const struct row *row)
-{
-	(void)row;
-	load_with("load", load, 0);
-	load_with("load", load, 1);
-	load_with("load", load, 2);
-	load_with("load", load, LOAD_THREADS);
-	load_with("hold", hold, 1);
 }
 
 static bool count_all(void)
@@ -868,7 +977,8 @@ static bool wall_all(void)
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		if (is_wall_row(&rows[i]))
 			good &= alone(wall_row, &rows[i]);
-	return alone(load_all, NULL) && good;
+	good &= alone(load_all, NULL);
+	return alone(scale_all, NULL) && good;
 }
 
 int main(int argc, char **argv)
