@@ -95,6 +95,8 @@ static int hmm_fault_start(struct hmm *hmm, struct hmm_range *range,
 
 	spin_lock_irq(&hmm->ranges_lock);
 	ret = hmm_cursor_start(hmm, range, owner);
+	if (ret == -EBUSY)
+		ret = hmm_busy_error(hmm);
 	spin_unlock_irq(&hmm->ranges_lock);
 	return ret;
 }
@@ -374,7 +376,10 @@ long hmm_range_fault_orders(struct hmm_range *range, unsigned int flags,
 		return ret;
 
 	mm = hmm->mmu_notifier.mm;
-	mmap_assert_locked(mm);
+	if (WARN_ONCE(!rwsem_is_locked(&mm->mmap_lock),
+		      "hmm: fault without the mmap lock\n"))
+		return -EINVAL;
+	lockdep_assert_held(&mm->mmap_lock);
 	if (flags & HMM_FAULT_ALLOW_RETRY)
 		lockdep_assert_held_read(&mm->mmap_lock);
 	might_sleep();
@@ -418,7 +423,8 @@ EXPORT_SYMBOL(hmm_range_fault_orders);
  * Return: the number of entries, always all; or
  *
  * * -EINVAL: unknown flags, @range is not registered, or its start or end was
- *   changed since
+ *   changed since; with a warning, nobody holds the mmap lock, or the caller is
+ *   in an invalidation that overlaps @range
  * * -ENOMEM: no memory
  * * -EPERM: WRITE requested of a mapping without write permission
  * * -EFAULT: requested addresses where nothing is mapped, or without read

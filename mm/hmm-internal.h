@@ -150,6 +150,19 @@ static inline int hmm_fault_check(const struct hmm_range *range,
 	return 0;
 }
 
+/* Checks for bugs of drivers, see mm/hmm-misuse.c. */
+const char *hmm_encoding_collision(const struct hmm_encoding *enc);
+int hmm_encoding_check(struct hmm_mirror *mirror,
+		       const struct hmm_range *range);
+bool hmm_range_registered(struct hmm *hmm, struct hmm_range *range);
+int hmm_range_overwritten(void);
+bool hmm_ranges_intact(const struct hmm *hmm);
+void hmm_warn_orphans(unsigned long nr, unsigned long start,
+		      unsigned long end);
+bool hmm_inflight_is_own(const struct hmm *hmm);
+int hmm_busy_error(const struct hmm *hmm);
+bool hmm_waits_for_itself(struct hmm *hmm);
+
 void hmm_walk_init(struct hmm_walk *w, struct hmm_range *range,
 		   unsigned int flags, u8 *orders);
 int hmm_fault_requests(struct hmm *hmm, struct hmm_range *range,

@@ -21,7 +21,6 @@
 #include <linux/mmap_lock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/task_stack.h>
 #include <linux/seqlock.h>
 #include <trace/events/hmm.h>
 
@@ -472,23 +471,6 @@ static bool hmm_unlocked_few(struct hmm_unlocked *u, unsigned int flags)
 /* ---------------------------------------------------------------- the call */
 
 /*
- * Returns true if the caller is in a callback, or else between the start and
- * the end of an invalidation: to wait for that would never end. The object that
- * describes an invalidation is on the stack of the task that makes it.
- */
-static bool hmm_in_own_invalidation(const struct hmm *hmm)
-{
-	bool own = false;
-	unsigned int i;
-
-	lockdep_assert_held(&hmm->ranges_lock);
-
-	for (i = 0; i < hmm->nr_inflight; i++)
-		own |= object_is_on_stack(hmm->inflight[i].key);
-	return own;
-}
-
-/*
  * Begins the fault: no entry has been read. Returns 0 if all entries have been
  * read already, HMM_WALK_MISS if not.
  */
@@ -504,7 +486,7 @@ static int __hmm_unlocked_start(struct hmm_unlocked *u, unsigned int flags,
 	ret = __hmm_unlocked_get_mm(u);
 	if (ret)
 		return ret;
-	if (u->hmm->notifiers && hmm_in_own_invalidation(u->hmm))
+	if (u->hmm->notifiers && hmm_inflight_is_own(u->hmm))
 		return -EDEADLK;
 	u->advanced = !hmm_cursor_start(u->hmm, u->range, owner);
 	return HMM_WALK_MISS;

@@ -60,6 +60,7 @@
 #include <linux/hash.h>
 #include <linux/hmm.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/kmsan-checks.h>
 #include <linux/log2.h>
 #include <linux/rculist.h>
 #include <linux/sched/mm.h>
@@ -409,6 +410,7 @@ static int hmm_add_mirror(struct hmm *hmm, struct hmm_mirror *mirror)
 	mirror->left = ULONG_MAX;
 	/* No range has that shift, so the first encoding will be checked */
 	mirror->checked = (struct hmm_encoding){ .shift = UINT_MAX };
+	mirror->checked_flags = 0;
 	list_add_rcu(&mirror->list, &hmm->mirrors);
 	ret = 0;
 out_unlock:
@@ -426,9 +428,10 @@ out_unlock:
  *
  * Context: @mm's mmap lock is held for write. Sleeps. Never in a callback nor
  * under a lock that one takes.
- * Return: 0; -EINVAL if @mirror, @mm, the ops or the sync callback is NULL, or
- * @mirror is registered on @mm already; -EFAULT if @mm has no users left;
- * -ENOMEM; -EINTR if a signal is pending; -EOVERFLOW with too many mirrors.
+ * Return: 0; -EINVAL if @mirror, @mm, the ops or the sync callback is NULL,
+ * @mirror is registered on @mm already, or (with a warning) nobody holds the
+ * mmap lock; -EFAULT if @mm has no users left; -ENOMEM; -EINTR if a signal is
+ * pending; -EOVERFLOW with too many mirrors.
  */
 int hmm_mirror_register(struct hmm_mirror *mirror, struct mm_struct *mm)
 {
@@ -437,6 +440,9 @@ int hmm_mirror_register(struct hmm_mirror *mirror, struct mm_struct *mm)
 
 	if (!mirror || !mm || !mirror->ops ||
 	    !mirror->ops->sync_cpu_device_pagetables)
+		return -EINVAL;
+	if (WARN_ONCE(!rwsem_is_locked(&mm->mmap_lock),
+		      "hmm: mirror registered without the mmap lock\n"))
 		return -EINVAL;
 	mmap_assert_write_locked(mm);
 	hmm_might_wait_invalidate();
@@ -476,29 +482,41 @@ static void hmm_range_detach(struct hmm *hmm, struct hmm_range *range)
 /*
  * Detaches the ranges of a mirror that is unregistered before them. Each gets
  * a reference, so that it can be unregistered after the subscription's end.
+ * Returns one of them in *@start and *@end.
  */
-static bool hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
+static void hmm_detach_orphans(struct hmm *hmm, struct hmm_mirror *mirror,
+			       unsigned long *start, unsigned long *end)
 {
 	struct hmm_range *range, *next;
-	bool found = false;
-	unsigned long flags;
+
+	list_for_each_entry_safe(range, next, &hmm->ranges, list) {
+		if (range->mirror != mirror)
+			continue;
+		*start = range->start;
+		*end = range->end;
+		hmm_range_detach(hmm, range);
+		kref_get(&hmm->kref);
+	}
+}
+
+/* Without callbacks no range of the mirror may be valid. */
+static void hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
+{
+	unsigned long flags, nr, start = 0, end = 0;
 
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
-	/* From here on hmm_range_register() fails */
+	/* From here on hmm_range_register() fails: no encoding is checked */
 	mirror->gone = true;
-	if (mirror->nr_ranges) {
-		list_for_each_entry_safe(range, next, &hmm->ranges, list) {
-			if (range->mirror != mirror)
-				continue;
-			hmm_range_detach(hmm, range);
-			kref_get(&hmm->kref);
-		}
-		found = true;
-	}
+	mirror->checked.shift = UINT_MAX;
+	nr = mirror->nr_ranges;
+	/* In reused memory there are no neighbours to unlink a range from */
+	if (nr && hmm_ranges_intact(hmm))
+		hmm_detach_orphans(hmm, mirror, &start, &end);
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
-	if (found)
-		wake_up_all(&hmm->wq);
-	return found;
+	if (!nr)
+		return;
+	wake_up_all(&hmm->wq);
+	hmm_warn_orphans(nr, start, end);
 }
 
 /**
@@ -507,25 +525,21 @@ static bool hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
  *
  * On return no callback of @mirror runs or will run, and &hmm_mirror.hmm is
  * NULL. Legal after mm exit. A range of @mirror that is still registered is
- * the driver's bug (a warning): it is never valid again, and may only be
- * unregistered.
+ * the driver's bug: a warning names its addresses, it is never valid again, and
+ * may only be unregistered.
  *
  * Context: sleeps. Never in a callback nor under a lock that one takes.
  */
 void hmm_mirror_unregister(struct hmm_mirror *mirror)
 {
 	struct hmm *hmm = mirror->hmm;
-	bool orphans;
 
-	if (WARN_ON_ONCE(!hmm))
+	if (WARN_ONCE(!hmm, "hmm: mirror unregistered, but not registered\n"))
 		return;
 	might_sleep();
 	hmm_might_wait_invalidate();
 
-	/* First: without callbacks no range of the mirror may be valid */
-	orphans = hmm_orphan_ranges(hmm, mirror);
-	WARN_ONCE(orphans, "hmm: mirror unregistered before its ranges\n");
-
+	hmm_orphan_ranges(hmm, mirror);
 	down_write(&hmm->mirrors_sem);
 	if (mirror->ops->sync_finish)
 		hmm_mirror_leave(hmm, mirror);
@@ -540,63 +554,15 @@ EXPORT_SYMBOL(hmm_mirror_unregister);
 
 /* ------------------------------------------------------------------ ranges */
 
-/* Without SPARSEMEM an architecture need not limit its physical addresses. */
-#ifdef MAX_PHYSMEM_BITS
-#define HMM_PHYSMEM_BITS MAX_PHYSMEM_BITS
-#else
-#define HMM_PHYSMEM_BITS BITS_PER_TYPE(phys_addr_t)
-#endif
-
-/* Returns the bits of an entry that hold a pfn; 0 if they don't fit. */
-static u64 hmm_pfn_field(unsigned int shift)
-{
-	const unsigned int bits = HMM_PHYSMEM_BITS - PAGE_SHIFT;
-
-	if (shift > 64 - bits)
-		return 0;
-	return GENMASK_ULL(bits - 1, 0) << shift;
-}
-
-/* Returns true if @value could be the entry of a page. */
-static bool hmm_value_collides(const struct hmm_encoding *enc, u64 pfn,
-			       u64 value)
-{
-	return value & enc->valid &&
-	       !(value & ~(enc->valid | enc->write | enc->private | pfn));
-}
-
 /*
- * An entry is decoded by its bits alone: flags, pfn and values must not be
- * mistaken for each other.
- */
-static bool hmm_encoding_collides(const struct hmm_encoding *enc)
-{
-	const u64 valid = enc->valid, write = enc->write;
-	const u64 private = enc->private;
-	const u64 pfn = hmm_pfn_field(enc->shift);
-
-	/* Not is_power_of_2(), which takes a long */
-	if (!pfn || !valid || valid & (valid - 1))
-		return true;
-	if ((valid & write) | (valid & private) | (write & private) |
-	    (pfn & (valid | write | private)))
-		return true;
-	if (enc->none == enc->error || enc->none == enc->special)
-		return true;
-	return hmm_value_collides(enc, pfn, enc->none) ||
-	       hmm_value_collides(enc, pfn, enc->error) ||
-	       hmm_value_collides(enc, pfn, enc->special);
-}
-
-/*
- * Without users exit_mmap() is about to run, though the pages are there until
- * hmm_release(). The caller knows that the subscription lives,
+ * Without users exit_mmap() is about to run or has run, though the pages are
+ * there until hmm_release(). The caller knows that the subscription lives,
  * which keeps the mm.
  */
 static bool hmm_mm_gone(const struct hmm *hmm)
 {
 	lockdep_assert_held(&hmm->ranges_lock);
-	return hmm->dead || !atomic_read(&hmm->mmu_notifier.mm->mm_users);
+	return !atomic_read(&hmm->mmu_notifier.mm->mm_users);
 }
 
 /* Addresses and arrays; the encoding is for hmm_encoding_check(). */
@@ -608,8 +574,9 @@ static bool hmm_range_arguments_ok(const struct hmm_range *range)
 }
 
 /*
- * Drivers have one encoding, so the one that was checked last is kept. Its
- * values are compared, not its address: a driver may reuse the arrays.
+ * Drivers have one encoding, so the one that was checked last is kept, with the
+ * default request. Its values are compared, not its address: a driver may reuse
+ * the arrays. That of a mirror that is gone equals none.
  */
 static bool hmm_encoding_checked(const struct hmm_mirror *mirror,
 				 const struct hmm_range *range)
@@ -622,19 +589,8 @@ static bool hmm_encoding_checked(const struct hmm_mirror *mirror,
 	       enc->none == range->values[HMM_PFN_NONE] &&
 	       enc->error == range->values[HMM_PFN_ERROR] &&
 	       enc->special == range->values[HMM_PFN_SPECIAL] &&
-	       enc->shift == range->pfn_shift;
-}
-
-static noinline int hmm_encoding_check(struct hmm_mirror *mirror,
-				       const struct hmm_range *range)
-{
-	const struct hmm_encoding enc = hmm_range_encoding(range);
-
-	if (WARN_ONCE(hmm_encoding_collides(&enc),
-		      "hmm: a range's encoding collides with itself\n"))
-		return -EINVAL;
-	mirror->checked = enc;
-	return 0;
+	       enc->shift == range->pfn_shift &&
+	       mirror->checked_flags == range->default_flags;
 }
 
 static int hmm_range_attach(struct hmm *hmm, struct hmm_mirror *mirror,
@@ -642,13 +598,14 @@ static int hmm_range_attach(struct hmm *hmm, struct hmm_mirror *mirror,
 {
 	lockdep_assert_held(&hmm->ranges_lock);
 
-	if (mirror->gone)
-		return -EINVAL;
 	if (unlikely(!hmm_encoding_checked(mirror, range)) &&
 	    hmm_encoding_check(mirror, range))
 		return -EINVAL;
 	if (hmm_mm_gone(hmm))
 		return -EFAULT;
+	/* The last range that was registered is not linked as it was */
+	if (unlikely(hmm->ranges.next->prev != &hmm->ranges))
+		return hmm_range_overwritten();
 	range->hmm = hmm;
 	range->mirror = mirror;
 	mirror->nr_ranges++;
@@ -667,10 +624,17 @@ static int hmm_range_attach(struct hmm *hmm, struct hmm_mirror *mirror,
  * the address space alive.
  *
  * Context: any, interrupts included; does not sleep.
- * Return: 0; -EINVAL if start or end is not page aligned, start is not below
- * end, pfns, flags or values is NULL, @mirror is not registered, or (with a
- * warning) the encoding can mistake one entry for another; -EFAULT if the
- * address space is gone. On an error &hmm_range.hmm is NULL.
+ * Return: 0; -EFAULT if the address space is gone; -EINVAL if start or end is
+ * not page aligned, start is not below end, pfns, flags or values is NULL, or
+ * @mirror is not registered; -EINVAL with a warning if
+ *
+ * * the encoding can mistake one entry for another,
+ * * default_flags has a bit that is no flag, or no VALID with another flag,
+ *   unless pfn_flags_mask has VALID,
+ * * @range is registered already, and stays so,
+ * * memory of a registered range was reused.
+ *
+ * After any error but the third &hmm_range.hmm is NULL.
  */
 int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 {
@@ -680,10 +644,14 @@ int hmm_range_register(struct hmm_range *range, struct hmm_mirror *mirror)
 
 	if (!range)
 		return -EINVAL;
+	hmm = mirror ? mirror->hmm : NULL;
+	/* On the stack that may be anything: see hmm_range_registered() */
+	kmsan_unpoison_memory(&range->hmm, sizeof(range->hmm));
+	if (unlikely(range->hmm == hmm) && hmm_range_registered(hmm, range))
+		return -EINVAL;
 	range->hmm = NULL;
 	range->mirror = NULL;
 	range->valid = false;
-	hmm = mirror ? mirror->hmm : NULL;
 	if (!hmm)
 		return -EINVAL;
 	if (!hmm_range_arguments_ok(range))
@@ -720,7 +688,7 @@ void hmm_range_unregister(struct hmm_range *range)
 	/* Of two calls at the same time, the second may outlive the mirror */
 	rcu_read_lock();
 	hmm = READ_ONCE(range->hmm);
-	if (WARN_ON_ONCE(!hmm)) {
+	if (WARN_ONCE(!hmm, "hmm: range unregistered, but not registered\n")) {
 		rcu_read_unlock();
 		return;
 	}
@@ -738,7 +706,7 @@ void hmm_range_unregister(struct hmm_range *range)
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	rcu_read_unlock();
 
-	WARN_ON_ONCE(twice);
+	WARN_ONCE(twice, "hmm: range unregistered twice at the same time\n");
 	/* The reference from hmm_orphan_ranges() */
 	if (orphan)
 		hmm_put(hmm);
@@ -797,10 +765,13 @@ static noinline bool hmm_range_wait_slow(const struct hmm_range *range,
 
 	if (!hmm)
 		return false;
-	wait_event_timeout(hmm->wq,
-			   (state = hmm_range_state(hmm, range)) !=
-			   HMM_RANGE_BUSY,
-			   msecs_to_jiffies(ms));
+	if (hmm_waits_for_itself(hmm))
+		state = HMM_RANGE_BUSY;
+	else
+		wait_event_timeout(hmm->wq,
+				   (state = hmm_range_state(hmm, range)) !=
+				   HMM_RANGE_BUSY,
+				   msecs_to_jiffies(ms));
 	hmm_put(hmm);
 	return state == HMM_RANGE_QUIET;
 }
@@ -818,7 +789,8 @@ static noinline bool hmm_range_wait_slow(const struct hmm_range *range,
  * allocated; it may be unregistered meanwhile, and so may its mirror.
  * Return: true when no invalidation that overlaps @range is in flight; false
  * at the time-out, and at once when the address space is gone or @range or its
- * mirror is not registered any more.
+ * mirror is not registered any more, or (with a warning) when the caller is in
+ * an invalidation, which would have to wait for itself.
  */
 bool hmm_range_wait_until_valid(struct hmm_range *range, unsigned long timeout)
 {

@@ -132,7 +132,7 @@ struct hmm;
  * @pfns: one entry a page, of the driver's own encoding (driver)
  * @flags: the driver's bits, indexed by &enum hmm_pfn_flag_e (driver)
  * @values: the driver's special entries, by &enum hmm_pfn_value_e (driver)
- * @default_flags: request that is added to every entry's (driver)
+ * @default_flags: request that is added to every entry's, of @flags (driver)
  * @pfn_flags_mask: bits of each entry on input that are a request, too;
  *	the request is ``(pfns[i] & pfn_flags_mask) | default_flags``. Without
  *	VALID in it there is none (driver)
@@ -269,6 +269,7 @@ struct hmm_mirror {
 	unsigned long			nr_ranges;
 	bool				gone;
 	struct hmm_encoding		checked;
+	u64				checked_flags;
 	/* private: hmm->mirrors_sem protects */
 	unsigned long			left;
 };

@@ -416,14 +416,17 @@ static void nonblockable_that_nobody_refuses_is_balanced(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 1);
 	struct hmm_range *range = hk_range(test, addr, 1);
-	struct mmu_notifier_range update;
+	/* Not on the stack, as a fault during an own invalidation is a bug */
+	struct mmu_notifier_range *update;
 
+	update = kunit_kzalloc(test, sizeof(*update), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, update);
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
-	KUNIT_ASSERT_EQ(test, hk_start_nonblock(test, &update, addr,
+	KUNIT_ASSERT_EQ(test, hk_start_nonblock(test, update, addr,
 						addr + PAGE_SIZE), 0);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
-	mmu_notifier_invalidate_range_end(&update);
+	mmu_notifier_invalidate_range_end(update);
 	hk_expect_idle(test, range);
 	hmm_range_unregister(range);
 }

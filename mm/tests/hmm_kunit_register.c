@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * KUnit tests of HMM mirrors: registration of mirrors and ranges, entries.
- *
- * This suite runs first: a WARN_ONCE that it provokes is not repeated later.
  */
 #include <kunit/test.h>
 #include <linux/hmm.h>
@@ -213,6 +211,7 @@ static int hk_register_encoded(struct kunit *test,
 	int ret;
 
 	hk_encode(range, encoding);
+	hk_request(range, HK_V);
 	ret = hmm_range_register(range, &hk->dev->mirror);
 	KUNIT_EXPECT_EQ(test, range->hmm ? 0 : -EINVAL, ret);
 	if (!ret)
@@ -221,40 +220,6 @@ static int hk_register_encoded(struct kunit *test,
 }
 
 #define HK_FIELD_TOP	(HK_SHIFT + MAX_PHYSMEM_BITS - PAGE_SHIFT - 1)
-
-static void range_with_colliding_encoding_is_einval(struct kunit *test)
-{
-	const struct hk_encoding bad[] = {
-		/* VALID is not one bit */
-		{ { 0, HK_W, HK_P }, { 0x10, 0, 0x20 }, HK_SHIFT },
-		{ { 9, HK_W, HK_P }, { 0x10, 0, 0x20 }, HK_SHIFT },
-		/* flags overlap */
-		{ { HK_V, HK_V, HK_P }, { 0x10, 0, 0x20 }, HK_SHIFT },
-		{ { HK_V, HK_W, HK_V }, { 0x10, 0, 0x20 }, HK_SHIFT },
-		{ { HK_V, HK_W, HK_W }, { 0x10, 0, 0x20 }, HK_SHIFT },
-		/* a flag in the pfn, at its bottom and its top */
-		{ { BIT_ULL(HK_SHIFT), HK_W, HK_P }, { 0x10, 0, 0x20 },
-		  HK_SHIFT },
-		{ { HK_V, BIT_ULL(HK_FIELD_TOP), HK_P }, { 0x10, 0, 0x20 },
-		  HK_SHIFT },
-		{ { HK_V, HK_W, BIT_ULL(HK_SHIFT + 3) }, { 0x10, 0, 0x20 },
-		  HK_SHIFT },
-		/* NONE equals ERROR, or SPECIAL */
-		{ { HK_V, HK_W, HK_P }, { 0, 0, 0x20 }, HK_SHIFT },
-		{ { HK_V, HK_W, HK_P }, { 0x10, 0x20, 0x20 }, HK_SHIFT },
-		/* each value in turn could be the entry of a page */
-		{ { HK_V, HK_W, HK_P }, { 0x5001, 0, 0x20 }, HK_SHIFT },
-		{ { HK_V, HK_W, HK_P }, { 0x10, HK_V, 0x20 }, HK_SHIFT },
-		{ { HK_V, HK_W, HK_P }, { 0x10, 0, 0x7003 }, HK_SHIFT },
-	};
-	int i;
-
-	hk_expect_warn("collides with itself");
-	for (i = 0; i < ARRAY_SIZE(bad); i++)
-		KUNIT_EXPECT_EQ_MSG(test, hk_register_encoded(test, &bad[i]),
-				    -EINVAL, "encoding %d", i);
-	hk_expect_end("collides with itself");
-}
 
 static void range_with_a_v54_drivers_encoding_is_fine(struct kunit *test)
 {
@@ -351,98 +316,6 @@ static void unregistered_range_is_refused(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 }
 
-static void range_unregistered_twice_is_a_warning(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	unsigned long addr = hk_anon(test, 1);
-	struct hmm_range *range = hk_range(test, addr, 1);
-	struct hmm_range *failed = hk_range_alloc(test, addr, 0);
-	struct hmm_range *good = hk_range(test, addr, 1);
-
-	hmm_range_unregister(range);
-	hk_expect_warn("hmm_range_unregister");
-	hmm_range_unregister(range);
-	hk_expect_end("hmm_range_unregister");
-	/* Only the first one is logged; none has an effect. */
-	hmm_range_unregister(range);
-	KUNIT_EXPECT_EQ(test, hmm_range_register(failed, &hk->dev->mirror),
-			-EINVAL);
-	hmm_range_unregister(failed);
-	hk_expect_idle(test, good);
-	hmm_range_unregister(good);
-}
-
-/* A range whose mirror was unregistered is invalid, but can be unregistered. */
-static void hk_expect_orphan(struct kunit *test, struct hmm_range *range)
-{
-	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EINVAL);
-	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
-	hmm_range_unregister(range);
-}
-
-static void mirror_gone_before_its_range_is_a_warning(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	struct hk_mirror *other = hk_mirror(test);
-	unsigned long addr = hk_anon(test, 1);
-	struct hmm_range *orphan = hk_range(test, addr, 1);
-	struct hmm_range *range = hk_range_alloc(test, addr, 1);
-
-	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &other->mirror), 0);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, orphan, 0), 1);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
-	hk_expect_warn("mirror unregistered before its ranges");
-	hmm_mirror_unregister(&hk->dev->mirror);
-	hk_expect_end("mirror unregistered before its ranges");
-	hk_expect_orphan(test, orphan);
-	/* The range of the other mirror is not affected. */
-	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
-	hk_expect_idle(test, range);
-	/* Unregister the last mirror: HMM unsubscribes from the mm. */
-	hmm_mirror_unregister(&other->mirror);
-	mmu_notifier_synchronize();
-	hk_expect_orphan(test, range);
-}
-
-/* The following tests trigger the same WARN_ONCE as the one above. */
-
-/* The mirror of a sleeping waiter is unregistered, then its range. */
-static void waiter_wakes_when_its_mirror_is_unregistered(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	unsigned long addr = hk_anon(test, 1);
-	struct hmm_range *range = hk_range(test, addr, 1);
-	struct hk_inval *inval = hk_start(test, addr, addr + PAGE_SIZE);
-	struct hk_waiter *waiter = hk_wait_start(test, range, HK_LONG_MS);
-
-	hmm_mirror_unregister(&hk->dev->mirror);
-	hmm_range_unregister(range);
-	mmu_notifier_synchronize();
-	KUNIT_ASSERT_TRUE(test, hk_thread_done(waiter->thread, HK_WAKE_MS));
-	KUNIT_EXPECT_FALSE(test, waiter->result);
-	hk_end(inval);
-}
-
-/*
- * Once the last mirror is gone, a leftover range no longer keeps the mm. Clear
- * the pointer, so that a read of the mm fails without KASAN too.
- */
-static void wait_without_a_mirror_reads_no_mm(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	struct hmm_range *range = hk_range(test, hk_anon(test, 1), 1);
-
-	hmm_mirror_unregister(&hk->dev->mirror);
-	mmu_notifier_synchronize();
-	range->hmm->mmu_notifier.mm = NULL;
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EINVAL);
-	hmm_range_unregister(range);
-	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, HK_LONG_MS));
-}
-
 static void hk_expect_round_trip(struct kunit *test,
 				 const struct hk_encoding *encoding)
 {
@@ -507,17 +380,12 @@ static struct kunit_case hk_register_cases[] = {
 	KUNIT_CASE(mirror_without_release_is_synced_at_mm_exit),
 	KUNIT_CASE(range_of_bad_addresses_is_einval),
 	KUNIT_CASE(range_without_arrays_is_einval),
-	KUNIT_CASE(range_with_colliding_encoding_is_einval),
 	KUNIT_CASE(range_with_a_v54_drivers_encoding_is_fine),
 	KUNIT_CASE(range_of_dead_mm_is_efault),
 	KUNIT_CASE(range_does_not_keep_the_mm),
 	KUNIT_CASE(new_range_is_registered_but_not_valid),
 	KUNIT_CASE(range_comes_and_goes_under_an_interrupts_lock),
 	KUNIT_CASE(unregistered_range_is_refused),
-	KUNIT_CASE(range_unregistered_twice_is_a_warning),
-	KUNIT_CASE(mirror_gone_before_its_range_is_a_warning),
-	KUNIT_CASE(waiter_wakes_when_its_mirror_is_unregistered),
-	KUNIT_CASE(wait_without_a_mirror_reads_no_mm),
 	KUNIT_CASE(entry_has_the_pfn_it_was_made_of),
 	KUNIT_CASE(entry_without_pfn_has_no_page),
 	{}
