@@ -14,6 +14,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))settings.mk
 include $(HARNESS)/source/source.mk
 include $(HARNESS)/build/build.mk
 include $(HARNESS)/guest/guest.mk
+include $(HARNESS)/clients/clients.mk
 include $(HARNESS)/series/series.mk
 include $(HARNESS)/check/check.mk
 

@@ -36,7 +36,7 @@ gnuplot-nox	make bench: the plots
 readonly CLIENTS_PACKAGES='
 ibverbs-utils	make clients: ibv_rc_pingpong
 iproute2	make clients: ip, rdma, ss
-libibverbs-dev	make clients: odp-moving.c
+libibverbs-dev	make clients: its programs
 perftest	make clients: ib_write_bw
 python3-pyverbs	make clients: rdma-core, its tests
 '

@@ -94,21 +94,3 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 .PHONY: run test bench guest shell
 run test bench guest shell: $(GUEST)/initramfs.cpio
 	@:
-
-# Programs of `make clients` that run on the host's root file system. They are
-# linked to its libraries.
-CLIENTS := $(HARNESS)/clients
-CLIENT_CFLAGS := -O2 -g -Wall -Wextra -Werror -pthread
-
-$(GUEST)/clients/%: $(CLIENTS)/%.c
-	@mkdir -p $(@D)
-	@gcc $(CLIENT_CFLAGS) $< -o $@ -libverbs
-
-$(GUEST)/clients/tests: $(CLIENTS)/fetch-tests.sh
-	@mkdir -p $(@D)
-	@$(CLIENTS)/fetch-tests.sh $@
-
-.PHONY: clients
-clients: $(GUEST)/initramfs.cpio $(GUEST)/clients/odp-moving \
-		$(GUEST)/clients/tests
-	@:

@@ -110,7 +110,8 @@ job_clients()
 	local kind name command file
 
 	append+=(kunit.enable=0)
-	for file in "$HARNESS"/clients/* "$GUEST"/clients/odp-moving; do
+	export HMM_SKIPS=$HARNESS/clients/skips
+	for file in "$HARNESS"/clients/* "$GUEST"/clients/bin/*; do
 		files+=("/files/=$file")
 	done
 	for file in "$GUEST"/clients/tests/*; do
