@@ -6,9 +6,11 @@
 # Each try takes a tenth of a second.
 readonly TRIES=600
 
-# loopback: a device rxe0 that can only talk to itself.
+# loopback: a device rxe0 that can only talk to itself. An earlier suite may have
+# made it.
 loopback()
 {
+	[ ! -e /sys/class/infiniband/rxe0 ] || return 0
 	ip link set lo up
 	ip link add loop0 mtu 9000 type dummy
 	ip addr add 10.0.0.1/24 dev loop0
