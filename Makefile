@@ -27,6 +27,8 @@ Heterogeneous memory management for the kernel: mirrors.
   make tree                lay the series on the kernel's source
   make check               checkpatch, sparse and other checks, and the tests
                            of the harness; ONLY=name runs one check
+  make model               check a model of the locking with spin: every state
+                           of it; ONLY=name runs one case of harness/model
   make series              write the series as mail, with a cover letter
   make series-check        apply and build the series patch by patch
   make interval-users      compile all in-tree users of the interval API
@@ -46,7 +48,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 endef
 
 VERBS := run test bench clients guest shell modules kernel tree base config check \
-	series series-check interval-users clean
+	model series series-check interval-users clean
 
 # A goal that is no verb goes to front.sh as well, which refuses it.
 GOALS := $(sort $(VERBS) $(filter-out help,$(MAKECMDGOALS)))

@@ -139,6 +139,10 @@ only()
 		awk '!/^(#|$)/ && $2 == ENVIRON["ONLY"] { found = 1 }
 			END { exit !found }' "$HARNESS/clients/suites" ||
 			refuse ONLY "it names no suite of harness/clients/suites" ;;
+	model)
+		awk '!/^(#|$)/ && $1 == ENVIRON["ONLY"] { found = 1 }
+			END { exit !found }' "$HARNESS/model/cases" ||
+			refuse ONLY "it names no case of harness/model/cases" ;;
 	check)
 		[[ $ONLY != */* &&
 		   -f $HARNESS/check/checks/$ONLY.sh ]] ||

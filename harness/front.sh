@@ -95,6 +95,8 @@ run_verb()
 		watched "$HARNESS/bench/bench.sh" ;;
 	check)
 		watched "$HARNESS/check/check.sh" "$BASE" ;;
+	model)
+		watched "$HARNESS/model/model.sh" "$BUILD/model" ;;
 	series-check)
 		watched "$HARNESS/series/series-check.sh" "$BASE" ;;
 	interval-users)

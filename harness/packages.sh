@@ -40,6 +40,9 @@ libibverbs-dev	make clients: its programs
 perftest	make clients: ib_write_bw
 python3-pyverbs	make clients: rdma-core, its tests
 '
+readonly MODEL_PACKAGES='
+spin		make model
+'
 readonly SERIES_PACKAGES='
 git		make series
 '
@@ -65,6 +68,7 @@ wanted()
 	case $1 in
 	bench)			packages+=$BENCH_PACKAGES ;;
 	clients)		packages+=$CLIENTS_PACKAGES ;;
+	model)			packages+=$MODEL_PACKAGES ;;
 	series | series-check)	packages+=$SERIES_PACKAGES ;;
 	check)			packages+=$CHECK_PACKAGES ;;
 	esac
