@@ -88,6 +88,7 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(STOCK:%=/bin/=%) \
 		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
 		/modules/stock/=$(KBUILD)/lib/test_hmm_stock.ko \
+		/modules/samples/=$(KBUILD)/samples/hmm/skeleton.ko \
 		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
 
 # guest.sh boots it, for bench through bench.sh.
