@@ -21,7 +21,7 @@ Heterogeneous memory management for the kernel: mirrors.
                            FILES='a b' are copied to its directory first
                            ROOT=host runs it on this machine's root file
                            system, read-only: its programs, no image
-  make shell               boot, with a shell on this terminal
+  make shell               boot, with a shell on this terminal, and FILES
   make modules M=DIR       build the driver in DIR against the guest's kernel
   make kernel              build the guest's kernel
   make tree                lay the series on the kernel's source
@@ -39,6 +39,8 @@ Heterogeneous memory management for the kernel: mirrors.
   KERNEL=6.12              base: Debian's linux-source-6.12 (the default)
   KERNEL=mainline          base: the newest linux-source-7.x of newer suites
   KSRC=DIR                 base: another kernel tree
+  EXTRA_CONFIG=FILE        options of the kernel, in addition
+  LEAKS=1                  make guest and shell scan for leaks (DEBUG=1)
   ACCEL=kvm                QEMU's accelerator (tcg)
   TIMEOUT=SECONDS          time limit of a guest
   JOBS=N                   number of parallel jobs ($(JOBS))

@@ -90,6 +90,16 @@ with()
 		refuse WITH "there is no configs/$WITH.config"
 }
 
+# extra_config: a file of options, as those in configs/.
+extra_config()
+{
+	[ -n "${EXTRA_CONFIG-}" ] || return 0
+	[[ $EXTRA_CONFIG != *[[:space:]]* ]] ||
+		refuse EXTRA_CONFIG "give a path without a space"
+	[[ -f $EXTRA_CONFIG && -r $EXTRA_CONFIG ]] ||
+		refuse EXTRA_CONFIG "there is no such file that can be read"
+}
+
 module()
 {
 	[ -n "${M-}" ] || die "say where the driver is: make modules M=DIR"
@@ -159,9 +169,11 @@ number TIMEOUT
 number ROUNDS
 switch DEBUG
 switch KCSAN
+switch LEAKS
 ! on DEBUG || ! on KCSAN ||
 	die "KASAN and KCSAN exclude each other: give DEBUG=1 or KCSAN=1"
 with
+extra_config
 case $verb in
 run | test | bench | guest | shell | clients) accel ;;
 esac
@@ -175,5 +187,6 @@ guest)
 	command_given
 	files
 	;;
+shell) files ;;
 esac
 only

@@ -28,6 +28,14 @@ ROOT ?=
 # its own. `make clients` has WITH=rdma.
 WITH ?=
 
+# EXTRA_CONFIG=FILE: these options, too, in the build directory that is there:
+# what they change is built.
+EXTRA_CONFIG ?=
+
+# LEAKS=1: `make guest` and `make shell` scan for leaks at the end, as `make
+# test` always does.
+LEAKS ?=
+
 # Rounds of each test of `make clients` with memory that moves.
 ROUNDS ?=
 
@@ -79,4 +87,4 @@ export KBUILD_BUILD_VERSION := 1
 PROGRESS := $(HARNESS)/progress.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
-export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS
+export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS EXTRA_CONFIG LEAKS

@@ -11,7 +11,7 @@ ifneq ($(FLAVOUR),plain)
   FRAGMENTS += $(TOP)/configs/$(FLAVOUR).config
 endif
 FRAGMENTS += $(WITH:%=$(TOP)/configs/%.config)
-FRAGMENTS += $(wildcard $(SERIES)/base.config)
+FRAGMENTS += $(wildcard $(SERIES)/base.config) $(abspath $(EXTRA_CONFIG))
 
 # -L: both the time of a link and the time of its target count.
 KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='ccache gcc' \
@@ -29,7 +29,13 @@ config: $(KBUILD)/.config
 kernel: $(KBUILD)/.built
 	@echo $(KBUILD)/arch/x86/boot/bzImage
 
-$(KBUILD)/.config: $(FRAGMENTS) $(BASE)/tree/.laid $(TOP)/Kconfig \
+# The list of fragments, as EXTRA_CONFIG may have changed.
+$(KBUILD)/fragments: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(FRAGMENTS) | cmp -s - $@ || \
+		printf '%s\n' $(FRAGMENTS) > $@
+
+$(KBUILD)/.config: $(FRAGMENTS) $(KBUILD)/fragments $(BASE)/tree/.laid $(TOP)/Kconfig \
 		$(HARNESS)/build/kconfig.sh
 	@$(HARNESS)/build/kconfig.sh $(BASE)/tree $(KBUILD) $(FRAGMENTS)
 

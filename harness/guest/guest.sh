@@ -52,6 +52,15 @@ job_modules()
 	done
 }
 
+# leaks: the scan takes a debug kernel a minute, which is long for one command.
+leaks()
+{
+	case ${LEAKS-} in
+	1 | y | yes) ;;
+	*) job "without leaks" ;;
+	esac
+}
+
 # host_root: with ROOT=host, run commands on the host's root file system.
 host_root()
 {
@@ -67,18 +76,25 @@ job_run()
 	job "live hmm-demo exec hmm-demo --image /boot/bzImage"
 }
 
-job_guest()
+# job_files: copy FILES to the directory that the command starts in.
+job_files()
 {
 	local file
 
-	[ -n "${CMD-}" ] || die "nothing to run in the guest: give CMD='...'"
-	append+=(kunit.enable=0)
-	job_modules
-	printf '%s\n' "$CMD" > "$RESULTS/command"
-	files+=("/job/command=$RESULTS/command")
 	for file in ${FILES-}; do
 		files+=("/files/=$file")
 	done
+}
+
+job_guest()
+{
+	[ -n "${CMD-}" ] || die "nothing to run in the guest: give CMD='...'"
+	append+=(kunit.enable=0)
+	leaks
+	job_modules
+	job_files
+	printf '%s\n' "$CMD" > "$RESULTS/command"
+	files+=("/job/command=$RESULTS/command")
 	job "live guest exec ${on_host}sh /job/command"
 }
 
@@ -86,7 +102,9 @@ job_shell()
 {
 	[ -t 0 ] || die "make shell needs a terminal; make guest does not"
 	append+=(kunit.enable=0)
+	leaks
 	job_modules
+	job_files
 	say "a shell in the guest; 'exit' or ctrl-D ends it"
 	job "tty shell exec ${on_host}sh -i"
 }

@@ -14,6 +14,7 @@
  *	plain NAME COMMAND	run COMMAND, only its exit status counts
  *	live NAME COMMAND	the same, but its output goes only to ttyS2
  *	tty NAME COMMAND	the same, with ttyS2 as its terminal
+ *	without leaks		do not scan for leaks at the end
  *
  * For each suite, the result channel gets "suite NAME KIND", the output with "|
  * " before each line, and "suite-end NAME exit|signal N". After all processes
@@ -63,6 +64,7 @@ static int kmsg_fd = -1;
 
 static char modules[MAX_MODULES][64];
 static int nr_modules;
+static bool without_leaks;
 
 static void write_all(int fd, const char *buf, size_t len)
 {
@@ -485,7 +487,9 @@ static void do_step(char *line)
 
 	if (!name)
 		die("a step without a name in /job/list");
-	if (!strcmp(kind, "module"))
+	if (!strcmp(kind, "without") && !strcmp(name, "leaks"))
+		without_leaks = true;
+	else if (!strcmp(kind, "module"))
 		load_module(name);
 	else if (!strcmp(kind, "kunit"))
 		copy_kunit(name);
@@ -545,6 +549,10 @@ static void report_kmemleak(void)
 {
 	int i;
 
+	if (without_leaks) {
+		result("kmemleak skipped");
+		return;
+	}
 	for (i = 0; i < 3; i++) {
 		if (!write_file(KMEMLEAK, "scan")) {
 			result("kmemleak off");

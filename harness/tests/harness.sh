@@ -96,6 +96,9 @@ test_settings_refused()
 	refused 'ROOT=/: ' shell ROOT=/
 	refused 'WITH=none: ' kernel WITH=none
 	refused 'WITH=../configs/rdma: ' kernel WITH=../configs/rdma
+	refused 'LEAKS=maybe: ' guest CMD=true LEAKS=maybe
+	refused 'EXTRA_CONFIG=none: ' kernel EXTRA_CONFIG=none
+	refused 'EXTRA_CONFIG=configs: ' kernel EXTRA_CONFIG=configs
 	refused 'ROUNDS=0: ' clients KERNEL=mainline ROUNDS=0
 	refused 'KERNEL=6.12: ' clients
 	refused 'CACHE=here: ' base CACHE=here
@@ -109,7 +112,8 @@ test_settings_accepted()
 	accepted tree KERNEL=mainline DEBUG= TIMEOUT=
 	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
 	accepted guest CMD=true ROOT=host
-	accepted shell ROOT=
+	accepted shell ROOT= FILES=Makefile LEAKS=1
+	accepted kernel EXTRA_CONFIG=configs/rdma.config
 	accepted test ROOT=elsewhere
 	accepted clients KERNEL=mainline ROUNDS=9 ONLY=odp-moving
 	accepted modules M=harness/tests/driver
@@ -134,6 +138,7 @@ test_guest_refused()
 	checkout
 	refused 'nothing to run' guest
 	refused 'nothing to run' guest 'CMD=  '
+	refused 'FILES=none: ' shell FILES=none
 	refused 'FILES=none: ' guest CMD=true FILES=none
 	refused 'FILES=series: ' guest CMD=true FILES=series
 	refused 'FILES=Makefile harness/tests/driver/Makefile: two' \

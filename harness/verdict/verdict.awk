@@ -363,6 +363,8 @@ file == "result" && $1 == "kmemleak" && NF == 2 {
 	seen_kmemleak = 1
 	if ($2 == "off" && ("CONFIG_DEBUG_KMEMLEAK=y" in config))
 		problem_splat("kmemleak does not work in this guest")
+	if ($2 == "skipped" && mode == "test")
+		problem_splat("the leak scan was skipped")
 	if ($2 + 0 > 0) {
 		problem_splat($2 " objects leaked, says kmemleak")
 		for (i = 1; i <= nr_leaks && i <= 40; i++)
