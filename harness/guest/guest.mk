@@ -66,6 +66,14 @@ $(COMPAT_DRIVERS) &: $(KBUILD)/.built $(wildcard $(COMPAT)/*)
 	@cp $(COMPAT)/* $(GUEST)/compat/
 	@$(KMAKE) -s --no-print-directory M=$(GUEST)/compat modules
 
+# The commands of our page. Only a kernel with a tracer has events to enable.
+$(GUEST)/bin/hmm-rst-commands: $(TOP)/Documentation/vm/hmm.rst
+	@mkdir -p $(@D)
+	@{ echo '#!/bin/sh'; echo 'set -ex'; sed -n 's/^\t# //p' $< | \
+		grep -v $(if $(filter trace,$(WITH)),'^$$',/sys/kernel/tracing); \
+		} > $@
+	@chmod +x $@
+
 $(GUEST)/init: $(HARNESS)/guest/init.c
 	@mkdir -p $(@D)
 	@$(GUEST_CC) -O2 -Wall -Wextra -Werror -static $< -o $@
@@ -75,7 +83,8 @@ $(GUEST)/init: $(HARNESS)/guest/init.c
 # A base without the series has no modules.
 $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
-		$(STOCK) $(COMPAT_DRIVERS) $(HARNESS)/guest/setup \
+		$(STOCK) $(COMPAT_DRIVERS) $(GUEST)/bin/hmm-rst-commands \
+		$(HARNESS)/guest/setup \
 		$(HARNESS)/guest/initramfs.sh $(BUSYBOX)
 	@rm -rf $(GUEST)/modules && mkdir -p $(GUEST)/modules
 	@for m in $(MODULES); do \
@@ -86,6 +95,7 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK:%=/bin/=%) \
+		/bin/=$(GUEST)/bin/hmm-rst-commands \
 		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
 		/modules/stock/=$(KBUILD)/lib/test_hmm_stock.ko \
 		/modules/samples/=$(KBUILD)/samples/hmm/skeleton.ko \
