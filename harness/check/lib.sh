@@ -29,8 +29,9 @@ ours()
 # results of benchmarks, logs of the verdict's tests and output of builds.
 own_files()
 {
-	find .ci configs harness series include mm lib samples tools \
-		Documentation Kconfig MAINTAINERS Makefile README.md -type f \
+	find .ci .github .editorconfig configs harness series include mm lib \
+		samples tools Documentation CHANGELOG HACKING.md Kconfig \
+		MAINTAINERS Makefile README.md -type f \
 		! -path '*/verdict/cases/*' ! -path '*/tests/driver/.*' \
 		! -name '*.tsv' ! -name '*.sha256' ! -name '*.o' \
 		! -name '*.ko' ! -name '*.mod*' ! -name 'Module.*' \

@@ -10,7 +10,7 @@ readonly OPENING='(^[[:space:]]*[*]|/[*]+|//|#)'
 readonly WORDS='Wh(at|o|om|ose|ich|ere)(ever)?'
 
 cd "$TOP"
-own_files | grep -vE '[.](md|patch|rst|tsv|txt)$' > "$CHECK/comments.list"
+own_files | grep -vE '[.](md|patch|rst|tsv|txt)$|^CHANGELOG$' > "$CHECK/comments.list"
 while read -r file; do
 	status=0
 	! grep -nHE -- "${OPENING}[[:space:]]*${WORDS}[[:space:]]" "$file" ||
