@@ -22,6 +22,8 @@ Heterogeneous memory management for the kernel: mirrors.
                            ROOT=host runs it on this machine's root file
                            system, read-only: its programs, no image
   make shell               boot, with a shell on this terminal, and FILES
+  make gdb CMD='...'       the same as make guest, but QEMU waits for gdb; it
+                           prints the command that attaches one
   make modules M=DIR       build the driver in DIR against the guest's kernel
   make kernel              build the guest's kernel
   make tree                lay the series on the kernel's source
@@ -49,7 +51,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 4 not built, or a wrong setting. Downloads and ccache: $(CACHE)
 endef
 
-VERBS := run test bench clients guest shell modules kernel tree base config check \
+VERBS := run test bench clients guest gdb shell modules kernel tree base config check \
 	model series series-check interval-users clean
 
 # A goal that is no verb goes to front.sh as well, which refuses it.
@@ -73,6 +75,9 @@ help:
 # Real programs, on a kernel that has what they need.
 clients: override WITH := rdma
 clients: override ROOT := host
+
+# Lines, types and the scripts of gdb.
+gdb: override WITH := gdb
 
 # Each make has its own file, as a second one may run at the same time.
 STATUS := $(BUILD)/status.$(shell echo $$PPID)

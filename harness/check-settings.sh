@@ -175,15 +175,15 @@ switch LEAKS
 with
 extra_config
 case $verb in
-run | test | bench | guest | shell | clients) accel ;;
+run | test | bench | guest | gdb | shell | clients) accel ;;
 esac
 case $verb in
-guest | shell) root ;;
+guest | gdb | shell) root ;;
 clients) on_demand ;;
 esac
 case $verb in
 modules) module ;;
-guest)
+guest | gdb)
 	command_given
 	files
 	;;

@@ -43,6 +43,9 @@ python3-pyverbs	make clients: rdma-core, its tests
 readonly MODEL_PACKAGES='
 spin		make model
 '
+readonly GDB_PACKAGES='
+gdb		make gdb: the debugger, in another terminal
+'
 readonly SERIES_PACKAGES='
 git		make series
 '
@@ -69,6 +72,7 @@ wanted()
 	bench)			packages+=$BENCH_PACKAGES ;;
 	clients)		packages+=$CLIENTS_PACKAGES ;;
 	model)			packages+=$MODEL_PACKAGES ;;
+	gdb)			packages+=$GDB_PACKAGES ;;
 	series | series-check)	packages+=$SERIES_PACKAGES ;;
 	check)			packages+=$CHECK_PACKAGES ;;
 	esac

@@ -109,6 +109,15 @@ cpus()
 	fi
 }
 
+# debugger: with HMM_GDB, stop before the first instruction, for a debugger at
+# that socket.
+# shellcheck disable=SC2054 # the commas are intended
+debugger()
+{
+	[ -z "${HMM_GDB-}" ] ||
+		qemu+=(-S -gdb "unix:${HMM_GDB//,/,,},server=on,wait=off")
+}
+
 # shellcheck disable=SC2054 # the commas are intended
 qemu_line()
 {
@@ -120,6 +129,7 @@ qemu_line()
 	cpus
 	dma_devices
 	host_root
+	debugger
 	# In this order: ttyS0, ttyS1, ttyS2.
 	file console serial.log
 	file result result

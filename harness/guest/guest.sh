@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	guest.sh run|test|clients|guest|shell|count|wall
+#	guest.sh run|test|clients|guest|gdb|shell|count|wall
 #
 # Runs a verb in the guest: writes the list of steps for PID 1, boots, and exits
 # with the status of the verdict. All files of the run are in $RESULTS.
@@ -16,7 +16,7 @@ readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
 STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
 
-[ $# -eq 1 ] || die "usage: guest.sh run|test|clients|guest|shell|count|wall"
+[ $# -eq 1 ] || die "usage: guest.sh run|test|clients|guest|gdb|shell|count|wall"
 verb=$1
 
 # Additional boot options, and additional files of the guest.
@@ -98,6 +98,38 @@ job_guest()
 	job "live guest exec ${on_host}sh /job/command"
 }
 
+# module_dirs: the directories with modules that lx-symbols may need.
+module_dirs()
+{
+	local file
+
+	printf '%s' "$KBUILD"
+	for file in ${FILES-}; do
+		file=$(realpath -- "$file")
+		printf ' %s' "${file%/*}"
+	done
+}
+
+# job_gdb: as job_guest, but QEMU waits for a debugger. lx-symbols needs a
+# kernel that has its own page table.
+job_gdb()
+{
+	job_guest
+	append+=(nokaslr)
+	export HMM_GDB=$RESULTS/gdb.socket
+	cat > "$RESULTS/gdb.cmd" <<-GDB
+		set pagination off
+		file $KBUILD/vmlinux
+		source $KBUILD/vmlinux-gdb.py
+		target remote $HMM_GDB
+		hbreak start_kernel
+		continue
+		delete
+		lx-symbols $(module_dirs)
+	GDB
+	say "the guest waits; in another terminal: gdb -x $RESULTS/gdb.cmd"
+}
+
 job_shell()
 {
 	[ -t 0 ] || die "make shell needs a terminal; make guest does not"
@@ -160,7 +192,7 @@ time_limit()
 	local limit
 
 	case $verb in
-	shell) limit=86400 ;;
+	shell | gdb) limit=86400 ;;
 	test | clients | count | wall) limit=1800 ;;
 	*) limit=300 ;;
 	esac
@@ -189,12 +221,23 @@ boot()
 		"$RESULTS/initrd" "${append[@]}"
 }
 
+# decode: a kernel with debug information has the place of each line of a trace.
+decode()
+{
+	grep -qx CONFIG_DEBUG_INFO=y "$RESULTS/config" || return 0
+	grep -q 'Call Trace:' "$RESULTS/serial.log" || return 0
+	"$BASE/tree/scripts/decode_stacktrace.sh" "$KBUILD/vmlinux" "$KBUILD" \
+		< "$RESULTS/serial.log" > "$RESULTS/serial.decoded" || return 0
+	say "traces with places: $RESULTS/serial.decoded"
+}
+
 judge()
 {
 	local mode=$verb
 
 	case $verb in
 	shell) mode="tty" ;;
+	gdb) mode=guest ;;
 	clients) mode="test" ;;
 	count | wall) mode=run ;;
 	esac
@@ -216,12 +259,14 @@ main()
 	test) job_test ;;
 	clients) job_clients ;;
 	guest) job_guest ;;
+	gdb) job_gdb ;;
 	shell) job_shell ;;
 	count | wall) job_bench ;;
 	*) die "no such verb: $verb" ;;
 	esac
 	pack
 	boot
+	decode
 	judge
 	exit
 }

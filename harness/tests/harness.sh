@@ -113,7 +113,7 @@ test_settings_accepted()
 	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
 	accepted guest CMD=true ROOT=host
 	accepted shell ROOT= FILES=Makefile LEAKS=1
-	accepted kernel EXTRA_CONFIG=configs/rdma.config
+	accepted gdb CMD=true EXTRA_CONFIG=configs/trace.config
 	accepted test ROOT=elsewhere
 	accepted clients KERNEL=mainline ROUNDS=9 ONLY=odp-moving
 	accepted modules M=harness/tests/driver
@@ -138,6 +138,7 @@ test_guest_refused()
 	checkout
 	refused 'nothing to run' guest
 	refused 'nothing to run' guest 'CMD=  '
+	refused 'nothing to run' gdb
 	refused 'FILES=none: ' shell FILES=none
 	refused 'FILES=none: ' guest CMD=true FILES=none
 	refused 'FILES=series: ' guest CMD=true FILES=series
