@@ -98,6 +98,15 @@ static inline int hmm_cursor_start(struct hmm *hmm, struct hmm_range *range,
 	return ret;
 }
 
+void hmm_verify_state(const struct hmm *hmm, const struct hmm_mirror *mirror);
+
+static inline void hmm_verify(const struct hmm *hmm,
+			      const struct hmm_mirror *mirror)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_VM))
+		hmm_verify_state(hmm, mirror);
+}
+
 int hmm_cursor_advance(struct hmm *hmm, struct hmm_range *range,
 		       unsigned long *from);
 void hmm_cursor_retreat(struct hmm *hmm, struct hmm_range *range,

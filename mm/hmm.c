@@ -510,8 +510,10 @@ static void hmm_orphan_ranges(struct hmm *hmm, struct hmm_mirror *mirror)
 	mirror->checked.shift = UINT_MAX;
 	nr = mirror->nr_ranges;
 	/* In reused memory there are no neighbours to unlink a range from */
-	if (nr && hmm_ranges_intact(hmm))
+	if (!nr || hmm_ranges_intact(hmm)) {
 		hmm_detach_orphans(hmm, mirror, &start, &end);
+		hmm_verify(hmm, mirror);
+	}
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 	if (!nr)
 		return;
@@ -682,6 +684,7 @@ EXPORT_SYMBOL(hmm_range_register);
 void hmm_range_unregister(struct hmm_range *range)
 {
 	bool orphan = false, twice;
+	struct hmm_mirror *mirror;
 	unsigned long flags;
 	struct hmm *hmm;
 
@@ -695,9 +698,11 @@ void hmm_range_unregister(struct hmm_range *range)
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
 	twice = range->hmm != hmm;
 	if (!twice) {
-		orphan = !range->mirror;
+		mirror = range->mirror;
+		orphan = !mirror;
 		if (!orphan)
 			hmm_range_detach(hmm, range);
+		hmm_verify(hmm, mirror);
 		WRITE_ONCE(range->hmm, NULL);
 		/* Under the lock: without the range, hmm may go at any time */
 		if (waitqueue_active(&hmm->wq))
@@ -856,6 +861,7 @@ int hmm_cursor_settle(struct hmm *hmm, struct hmm_range *range)
 	spin_lock_irq(&hmm->ranges_lock);
 	valid = range->cursor >= range->end && range->mirror && !hmm->dead;
 	WRITE_ONCE(range->valid, valid);
+	hmm_verify(hmm, range->mirror);
 	spin_unlock_irq(&hmm->ranges_lock);
 	return valid ? 0 : -EBUSY;
 }
