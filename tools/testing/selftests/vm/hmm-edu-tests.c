@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #include "hmm-edu.h"
+#include "hmm-fail.h"
 #include "hmm-module.h"
 
 #define LEN		EDU_MIRROR_MAX
@@ -631,52 +632,22 @@ EDU_TEST(module_stays_while_a_file_is_open)
 
 /* Allocation failures */
 
-#define FAIL_NTH "/proc/thread-self/fail-nth"
-
-/* Also fail allocations that may sleep, and do not print a stack trace. */
-static bool failures_set_up(const char *kind)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait",
-		 kind);
-	if (sysfs_write(path, "N"))
-		return false;
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", kind);
-	return !sysfs_write(path, "1");
-}
-
-/* True if the request has completed without an injected failure. */
-static bool failure_unused(int nth)
-{
-	char text[16] = "";
-
-	if (pread(nth, text, sizeof(text) - 1, 0) <= 0 ||
-	    pwrite(nth, "0", 1, 0) != 1)
-		return true;
-	return strtol(text, NULL, 10) != 0;
-}
-
 EDU_TEST(any_allocation_may_fail)
 {
 	int nth, failed = 0, i, err;
-	char text[16];
 	char *ptr;
 
 	if (access(FAIL_NTH, W_OK))
-		SKIP(return, "no fault injection in this kernel");
-	ASSERT_TRUE(failures_set_up("failslab"));
-	ASSERT_TRUE(failures_set_up("fail_page_alloc"));
-	nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+		SKIP(return, NO_FAIL_NTH);
+	nth = fail_open();
 	ASSERT_LE(0, nth);
 	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
 	for (i = 1; i < 200; i++) {
 		ptr = map_anon(PAGE);
 		ASSERT_NE(MAP_FAILED, ptr);
-		snprintf(text, sizeof(text), "%d", i);
-		ASSERT_LT(0, pwrite(nth, text, strlen(text), 0));
+		ASSERT_TRUE(fail_nth(nth, i));
 		err = edu_store(self->fd, ptr, LEN, NULL);
-		if (failure_unused(nth))
+		if (fail_unused(nth))
 			break;
 		ASSERT_TRUE(!err || err == -ENOMEM || err == -EIO ||
 			    err == -EFAULT);
