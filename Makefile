@@ -29,6 +29,8 @@ Heterogeneous memory management for the kernel: mirrors.
   make tree                lay the series on the kernel's source
   make check               checkpatch, sparse and other checks, and the tests
                            of the harness; ONLY=name runs one check
+  make coverage            run the tests, and count the lines and branches of
+                           the core that they run; ONLY=name runs one suite
   make model               check a model of the locking with spin: every state
                            of it; ONLY=name runs one case of harness/model
   make series              write the series as mail, with a cover letter
@@ -52,7 +54,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 endef
 
 VERBS := run test bench clients guest gdb shell modules kernel tree base config check \
-	model series series-check interval-users clean
+	coverage model series series-check interval-users clean
 
 # A goal that is no verb goes to front.sh as well, which refuses it.
 GOALS := $(sort $(VERBS) $(filter-out help,$(MAKECMDGOALS)))
@@ -78,6 +80,7 @@ clients: override ROOT := host
 
 # Lines, types and the scripts of gdb.
 gdb: override WITH := gdb
+coverage: override WITH := gcov
 
 # Each make has its own file, as a second one may run at the same time.
 STATUS := $(BUILD)/status.$(shell echo $$PPID)

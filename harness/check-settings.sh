@@ -137,7 +137,7 @@ only()
 {
 	[ -n "${ONLY-}" ] || return 0
 	case $verb in
-	test)
+	test | coverage)
 		[[ $ONLY =~ ^[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*$ ]] ||
 			refuse ONLY "it names no suite and no test" ;;
 	bench)
@@ -175,7 +175,7 @@ switch LEAKS
 with
 extra_config
 case $verb in
-run | test | bench | guest | gdb | shell | clients) accel ;;
+run | test | bench | guest | gdb | shell | clients | coverage) accel ;;
 esac
 case $verb in
 guest | gdb | shell) root ;;

@@ -95,6 +95,8 @@ run_verb()
 		watched "$HARNESS/bench/bench.sh" ;;
 	check)
 		watched "$HARNESS/check/check.sh" "$BASE" ;;
+	coverage)
+		watched "$HARNESS/coverage/coverage.sh" ;;
 	model)
 		watched "$HARNESS/model/model.sh" "$BUILD/model" ;;
 	series-check)

@@ -40,6 +40,9 @@ libibverbs-dev	make clients: its programs
 perftest	make clients: ib_write_bw
 python3-pyverbs	make clients: rdma-core, its tests
 '
+readonly COVERAGE_PACKAGES='
+lcov		make coverage
+'
 readonly MODEL_PACKAGES='
 spin		make model
 '
@@ -71,6 +74,7 @@ wanted()
 	case $1 in
 	bench)			packages+=$BENCH_PACKAGES ;;
 	clients)		packages+=$CLIENTS_PACKAGES ;;
+	coverage)		packages+=$COVERAGE_PACKAGES ;;
 	model)			packages+=$MODEL_PACKAGES ;;
 	gdb)			packages+=$GDB_PACKAGES ;;
 	series | series-check)	packages+=$SERIES_PACKAGES ;;

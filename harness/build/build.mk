@@ -17,6 +17,12 @@ FRAGMENTS += $(wildcard $(SERIES)/base.config) $(abspath $(EXTRA_CONFIG))
 KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='ccache gcc' \
 	HOSTCC='ccache gcc' $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 
+# With gcov, count what is run of the core.
+ifeq ($(WITH),gcov)
+  KMAKE += $(patsubst $(TOP)/mm/%.c,GCOV_PROFILE_%.o=y, \
+	$(wildcard $(TOP)/mm/hmm*.c))
+endif
+
 # Our sources of the kernel. kbuild has the exact dependencies; this list only
 # saves a call of kbuild when none of them has changed.
 KERNEL_SOURCES := $(addprefix $(TOP)/,$(filter include/% mm/% lib/% samples/% \

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	guest.sh run|test|clients|guest|gdb|shell|count|wall
+#	guest.sh run|test|coverage|clients|guest|gdb|shell|count|wall
 #
 # Runs a verb in the guest: writes the list of steps for PID 1, boots, and exits
 # with the status of the verdict. All files of the run are in $RESULTS.
@@ -16,7 +16,7 @@ readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
 STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
 
-[ $# -eq 1 ] || die "usage: guest.sh run|test|clients|guest|gdb|shell|count|wall"
+[ $# -eq 1 ] || die "usage: guest.sh run|test|coverage|clients|guest|..."
 verb=$1
 
 # Additional boot options, and additional files of the guest.
@@ -154,6 +154,15 @@ job_test()
 		<(sed -n 's/^append //p' "$RESULTS/suites")
 }
 
+# job_coverage: the suites, and then the counts to ttyS2, encoded.
+job_coverage()
+{
+	job_test
+	job "live counts cp -r /sys/kernel/debug/gcov /tmp/ &&" \
+		"tar -czf /tmp/gcov.tgz -C /tmp gcov &&" \
+		"uuencode -m /tmp/gcov.tgz gcov"
+}
+
 # job_clients: the suites of harness/clients, or the one that ONLY names.
 job_clients()
 {
@@ -193,7 +202,7 @@ time_limit()
 
 	case $verb in
 	shell | gdb) limit=86400 ;;
-	test | clients | count | wall) limit=1800 ;;
+	test | coverage | clients | count | wall) limit=1800 ;;
 	*) limit=300 ;;
 	esac
 	[ "$FLAVOUR" = plain ] || limit=$((limit * 3))
@@ -214,7 +223,7 @@ boot()
 	local show=show
 
 	case $verb in
-	test | clients | count | wall) show=quiet ;;
+	test | coverage | clients | count | wall) show=quiet ;;
 	shell) show=terminal ;;
 	esac
 	"$HARNESS/guest/boot.sh" "$show" "$(time_limit)" "$IMAGE" \
@@ -238,7 +247,7 @@ judge()
 	case $verb in
 	shell) mode="tty" ;;
 	gdb) mode=guest ;;
-	clients) mode="test" ;;
+	clients | coverage) mode="test" ;;
 	count | wall) mode=run ;;
 	esac
 	# The report must not mix with the output of the user's command.
@@ -257,6 +266,7 @@ main()
 	case $verb in
 	run) job_run ;;
 	test) job_test ;;
+	coverage) job_coverage ;;
 	clients) job_clients ;;
 	guest) job_guest ;;
 	gdb) job_gdb ;;

@@ -101,6 +101,7 @@ test_settings_refused()
 	refused 'EXTRA_CONFIG=configs: ' kernel EXTRA_CONFIG=configs
 	refused 'ROUNDS=0: ' clients KERNEL=mainline ROUNDS=0
 	refused 'KERNEL=6.12: ' clients
+	refused 'ONLY=none: ' model ONLY=none
 	refused 'CACHE=here: ' base CACHE=here
 	refused 'CACHE=/a b: ' base 'CACHE=/a b'
 }
@@ -119,6 +120,8 @@ test_settings_accepted()
 	accepted modules M=harness/tests/driver
 	accepted bench ONLY=snapshot
 	accepted check ONLY=sparse
+	accepted model ONLY=v54
+	accepted coverage ONLY=kunit
 	accepted test ONLY=hmm.anon_read
 }
 
