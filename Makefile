@@ -33,6 +33,9 @@ Heterogeneous memory management for the kernel: mirrors.
                            the core that they run; ONLY=name runs one suite
   make model               check a model of the locking with spin: every state
                            of it; ONLY=name runs one case of harness/model
+  make mutants             run KUnit on COUNT small wrong versions of the core;
+                           a second run goes on. SHARD=I/N runs every N-th,
+                           ONLY=NUMBER one
   make series              write the series as mail, with a cover letter
   make series-check        apply and build the series patch by patch
   make interval-users      compile all in-tree users of the interval API
@@ -54,7 +57,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 endef
 
 VERBS := run test bench clients guest gdb shell modules kernel tree base config check \
-	coverage model series series-check interval-users clean
+	coverage model mutants series series-check interval-users clean
 
 # A goal that is no verb goes to front.sh as well, which refuses it.
 GOALS := $(sort $(VERBS) $(filter-out help,$(MAKECMDGOALS)))
@@ -81,6 +84,7 @@ clients: override ROOT := host
 # Lines, types and the scripts of gdb.
 gdb: override WITH := gdb
 coverage: override WITH := gcov
+mutants: override WITH := mutants
 
 # Each make has its own file, as a second one may run at the same time.
 STATUS := $(BUILD)/status.$(shell echo $$PPID)

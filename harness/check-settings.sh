@@ -100,6 +100,12 @@ extra_config()
 		refuse EXTRA_CONFIG "there is no such file that can be read"
 }
 
+shard()
+{
+	[[ ${SHARD-} =~ ^([0-9]{1,3}/[1-9][0-9]{0,2})?$ ]] ||
+		refuse SHARD "give I/N: every N-th mutant, from the I-th on"
+}
+
 module()
 {
 	[ -n "${M-}" ] || die "say where the driver is: make modules M=DIR"
@@ -149,6 +155,7 @@ only()
 		awk '!/^(#|$)/ && $2 == ENVIRON["ONLY"] { found = 1 }
 			END { exit !found }' "$HARNESS/clients/suites" ||
 			refuse ONLY "it names no suite of harness/clients/suites" ;;
+	mutants) number ONLY ;;
 	model)
 		awk '!/^(#|$)/ && $1 == ENVIRON["ONLY"] { found = 1 }
 			END { exit !found }' "$HARNESS/model/cases" ||
@@ -167,6 +174,7 @@ cache
 number JOBS
 number TIMEOUT
 number ROUNDS
+number COUNT
 switch DEBUG
 switch KCSAN
 switch LEAKS
@@ -175,11 +183,12 @@ switch LEAKS
 with
 extra_config
 case $verb in
-run | test | bench | guest | gdb | shell | clients | coverage) accel ;;
+run | test | bench | guest | gdb | shell | clients | coverage | mutants) accel ;;
 esac
 case $verb in
 guest | gdb | shell) root ;;
 clients) on_demand ;;
+mutants) shard ;;
 esac
 case $verb in
 modules) module ;;

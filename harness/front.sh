@@ -97,6 +97,8 @@ run_verb()
 		watched "$HARNESS/check/check.sh" "$BASE" ;;
 	coverage)
 		watched "$HARNESS/coverage/coverage.sh" ;;
+	mutants)
+		watched "$HARNESS/mutants/mutants.sh" ;;
 	model)
 		watched "$HARNESS/model/model.sh" "$BUILD/model" ;;
 	series-check)

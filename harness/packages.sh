@@ -49,6 +49,9 @@ spin		make model
 readonly GDB_PACKAGES='
 gdb		make gdb: the debugger, in another terminal
 '
+readonly MUTANTS_PACKAGES='
+python3		make mutants
+'
 readonly SERIES_PACKAGES='
 git		make series
 '
@@ -75,6 +78,7 @@ wanted()
 	bench)			packages+=$BENCH_PACKAGES ;;
 	clients)		packages+=$CLIENTS_PACKAGES ;;
 	coverage)		packages+=$COVERAGE_PACKAGES ;;
+	mutants)		packages+=$MUTANTS_PACKAGES ;;
 	model)			packages+=$MODEL_PACKAGES ;;
 	gdb)			packages+=$GDB_PACKAGES ;;
 	series | series-check)	packages+=$SERIES_PACKAGES ;;

@@ -39,6 +39,10 @@ LEAKS ?=
 # Rounds of each test of `make clients` with memory that moves.
 ROUNDS ?=
 
+# Mutants of `make mutants`, and the part of them that is run.
+COUNT ?= 200
+SHARD ?=
+
 # Number of parallel jobs, unless make got -j.
 JOBS ?= $(shell nproc)
 
@@ -87,4 +91,4 @@ export KBUILD_BUILD_VERSION := 1
 PROGRESS := $(HARNESS)/progress.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
-export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS EXTRA_CONFIG LEAKS
+export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS EXTRA_CONFIG LEAKS COUNT SHARD

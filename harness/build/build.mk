@@ -14,8 +14,17 @@ FRAGMENTS += $(WITH:%=$(TOP)/configs/%.config)
 FRAGMENTS += $(wildcard $(SERIES)/base.config) $(abspath $(EXTRA_CONFIG))
 
 # -L: both the time of a link and the time of its target count.
-KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='ccache gcc' \
+KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='$(KERNEL_CC)' \
 	HOSTCC='ccache gcc' $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+# With mutants, the core's files are others.
+ifeq ($(WITH),mutants)
+  KERNEL_CC := $(HARNESS)/mutants/cc.sh
+  MUTATE = $(HARNESS)/mutants/sources.sh
+else
+  KERNEL_CC := ccache gcc
+  MUTATE = :
+endif
 
 # With gcov, count what is run of the core.
 ifeq ($(WITH),gcov)
@@ -49,6 +58,7 @@ $(KBUILD)/.built: $(KBUILD)/.config $(BASE)/tree/.laid $(KERNEL_SOURCES) \
 		| verify-tree
 	@rm -f $@
 	@touch $@.start
+	@$(MUTATE)
 	@HMM_COUNT='^  [A-Z]+ ' HMM_COUNT_NAME=steps \
 		$(PROGRESS) 'building the kernel ($(notdir $(OUT)))' \
 		$(OUT)/kernel.log $(KMAKE) all

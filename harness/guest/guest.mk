@@ -102,6 +102,6 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
 
 # guest.sh boots it, for bench through bench.sh.
-.PHONY: run test bench guest gdb shell coverage
-run test bench guest gdb shell coverage: $(GUEST)/initramfs.cpio
+.PHONY: run test bench guest gdb shell coverage mutants
+run test bench guest gdb shell coverage mutants: $(GUEST)/initramfs.cpio
 	@:

@@ -20,7 +20,7 @@ STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
 verb=$1
 
 # Additional boot options, and additional files of the guest.
-append=()
+read -ra append <<< "${HMM_APPEND-}"
 files=()
 
 # The beginning of a command that runs on the host's root file system.

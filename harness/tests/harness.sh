@@ -102,6 +102,10 @@ test_settings_refused()
 	refused 'ROUNDS=0: ' clients KERNEL=mainline ROUNDS=0
 	refused 'KERNEL=6.12: ' clients
 	refused 'ONLY=none: ' model ONLY=none
+	refused 'ONLY=none: ' mutants ONLY=none
+	refused 'SHARD=4: ' mutants SHARD=4
+	refused 'SHARD=1/0: ' mutants SHARD=1/0
+	refused 'COUNT=0: ' mutants COUNT=0
 	refused 'CACHE=here: ' base CACHE=here
 	refused 'CACHE=/a b: ' base 'CACHE=/a b'
 }
@@ -122,6 +126,7 @@ test_settings_accepted()
 	accepted check ONLY=sparse
 	accepted model ONLY=v54
 	accepted coverage ONLY=kunit
+	accepted mutants COUNT=150 SHARD=0/4 ONLY=7
 	accepted test ONLY=hmm.anon_read
 }
 
