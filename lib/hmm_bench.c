@@ -788,11 +788,18 @@ static int bench_nothing(struct bench *b)
 	return 0;
 }
 
+/* Two instructions a round */
+#ifdef CONFIG_ARM64
+#define BENCH_LOOP	"1: subs %0, %0, #1\n\tb.ne 1b"
+#else
+#define BENCH_LOOP	"1: dec %0\n\tjnz 1b"
+#endif
+
 static int bench_loop(struct bench *b)
 {
 	unsigned long n = b->run->npages;
 
-	asm volatile("1: dec %0\n\tjnz 1b" : "+r" (n) : : "cc");
+	asm volatile(BENCH_LOOP : "+r" (n) : : "cc");
 	return 0;
 }
 

@@ -35,7 +35,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include "../../../../lib/hmm_bench_uapi.h"
 
@@ -766,6 +765,19 @@ static void *map_and_unmap(void *arg)
 	return NULL;
 }
 
+/* The counter that the device uses. */
+static uint64_t cycle_counter(void)
+{
+#ifdef __aarch64__
+	uint64_t count;
+
+	asm volatile("isb; mrs %0, cntvct_el0" : "=r"(count));
+	return count;
+#else
+	return __builtin_ia32_rdtsc();
+#endif
+}
+
 static double cycles_per_us(void)
 {
 	struct timespec from, to;
@@ -773,13 +785,13 @@ static double cycles_per_us(void)
 	double us;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	begin = __rdtsc();
+	begin = cycle_counter();
 	do {
 		clock_gettime(CLOCK_MONOTONIC, &to);
 		us = (to.tv_sec - from.tv_sec) * 1e6 +
 		     (to.tv_nsec - from.tv_nsec) / 1e3;
 	} while (us < 200000);
-	return (__rdtsc() - begin) / us;
+	return (cycle_counter() - begin) / us;
 }
 
 /* The device also has ranges in the memory that the first thread unmaps. */
