@@ -33,7 +33,7 @@
 
 /* Addresses around a boundary of page tables, or around a huge page */
 #define EDGE		48UL
-#define MOST		(2 * EDGE + HUGE / PAGE)
+#define MOST		(2 * EDGE + PAGE_MAX / 8)
 #define SPACE		(4 * HUGE)
 
 #define V		(1ULL << 63)

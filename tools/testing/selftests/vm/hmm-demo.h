@@ -20,7 +20,7 @@
 
 /* Size of the largest part of the heap that a step uses, and its pages. */
 #define PART_SIZE	(8 * MIB)
-#define PART_PAGES	(PART_SIZE / PAGE)
+#define PART_PAGES	(PART_SIZE / PAGE_MIN)
 
 /* Some memory of this process. */
 struct span {

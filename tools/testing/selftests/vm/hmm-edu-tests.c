@@ -302,21 +302,23 @@ EDU_TEST(another_process_is_refused)
 EDU_TEST(device_without_iommu_is_refused)
 {
 	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	const char *slot = edu_open_slot();
+	char text[64];
 	int fd;
 
 	ASSERT_LE(0, log);
-	ASSERT_EQ(-ENOENT, edu_open(EDU_OPEN));
+	ASSERT_EQ(-ENOENT, edu_open(slot));
 	ASSERT_EQ(0, close(self->fd));
 	ASSERT_EQ(0, hmm_module_reload(MODULE, "dma_bits=32"));
-	fd = edu_open(EDU_OPEN);
+	fd = edu_open(slot);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EOPNOTSUPP, edu_load(fd, self->data, LEN, NULL));
 	EXPECT_EQ(-EOPNOTSUPP, edu_store(fd, self->buf, LEN, NULL));
 	ASSERT_EQ(0, close(fd));
 	ASSERT_LE(0, lseek(log, 0, SEEK_END));
 	ASSERT_EQ(0, hmm_module_reload(MODULE, ""));
-	EXPECT_TRUE(edu_log_has(log, EDU_OPEN ": left alone: 28 address bits",
-				60));
+	snprintf(text, sizeof(text), "%s: left alone: 28 address bits", slot);
+	EXPECT_TRUE(edu_log_has(log, text, 60));
 	ASSERT_EQ(0, close(log));
 	self->fd = edu_open(EDU);
 	ASSERT_LE(0, self->fd);

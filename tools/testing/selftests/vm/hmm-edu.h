@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -23,7 +24,12 @@
 /* PCI slots of the devices in the test guest. */
 #define EDU		"0000:00:10.0"	/* 28 address bits */
 #define EDU_WIDE	"0000:00:11.0"	/* 40 address bits */
-#define EDU_OPEN	"0000:41:00.0"	/* without an IOMMU */
+
+/* The slot of the device without an IOMMU; the boot line may name another. */
+static inline const char *edu_open_slot(void)
+{
+	return getenv("HMM_EDU_OPEN") ?: "0000:41:00.0";
+}
 
 /*
  * Open the device in a PCI slot. The driver numbers devices in the order of
@@ -115,6 +121,31 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
 	return false;
 }
 
+/**
+ * struct edu_fault - the IOMMU's report of a fault
+ * @text: in the line that the verdict looks for
+ * @addr: in the line with the address, which may be another one
+ */
+struct edu_fault {
+	char text[64];
+	char addr[64];
+};
+
+static inline void edu_fault_at(struct edu_fault *fault, uint64_t iova)
+{
+	if (!access("/sys/class/iommu/dmar0", F_OK)) {
+		/* Without the offset in the page */
+		snprintf(fault->addr, sizeof(fault->addr),
+			 "fault addr 0x%" PRIx64 " [", iova & ~(uint64_t)0xfff);
+		strcpy(fault->text, fault->addr);
+	} else {
+		/* An SMMU: the words of the event, each in a line */
+		snprintf(fault->addr, sizeof(fault->addr), "0x%016" PRIx64,
+			 iova);
+		strcpy(fault->text, "event 0x10 received");
+	}
+}
+
 /*
  * Make the device repeat its last transfer, to an address that is no longer
  * mapped. Return true if the IOMMU has reported a fault at that address. Two
@@ -123,16 +154,15 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
 static inline bool edu_replay_faults(int fd, uint64_t iova)
 {
 	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct edu_fault fault;
 	bool seen = false;
-	char text[64];
 
 	if (log < 0 || lseek(log, 0, SEEK_END) < 0)
 		return false;
-	snprintf(text, sizeof(text), "fault addr 0x%" PRIx64 " [",
-		 iova & ~(uint64_t)0xfff);
-	if (edu_log("hmm-expect", text)) {
-		seen = !edu_replay(fd) && edu_log_has(log, text, 60);
-		seen &= edu_log("hmm-expect-end", text);
+	edu_fault_at(&fault, iova);
+	if (edu_log("hmm-expect", fault.text)) {
+		seen = !edu_replay(fd) && edu_log_has(log, fault.addr, 60);
+		seen &= edu_log("hmm-expect-end", fault.text);
 	}
 	close(log);
 	return seen;

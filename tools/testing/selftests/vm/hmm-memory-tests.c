@@ -893,7 +893,7 @@ struct order {
 	int	releaser;	/* a second file of the device */
 	char	*ptr;
 	char	*data;
-	char	buf[ORDER_PAGES * PAGE];
+	char	buf[ORDER_PAGES * PAGE_MAX];
 };
 
 static int order_touch(const struct order *o)
@@ -1232,7 +1232,7 @@ MEMORY_TEST(race_with_cpu_stores)
 static int migrate_there_and_back(struct race *race, uint64_t k)
 {
 	struct target *target = race->arg;
-	static char buf[SIZE];
+	static char buf[NPAGES * PAGE_MAX];
 	int err;
 
 	err = hmm_cmd(target->fd, HMM_DMIRROR_MIGRATE_TO_DEV, target->ptr, buf,

@@ -28,8 +28,11 @@
 #define MPOL_MF_MOVE	(1 << 1)
 #endif
 
-#define PAGE		4096UL
-#define HUGE		(2UL << 20)
+/* Sizes of a page and of a huge page; the limits of a page are for arrays. */
+#define PAGE		hmm_page_size()
+#define HUGE		hmm_huge_size()
+#define PAGE_MIN	4096UL
+#define PAGE_MAX	65536UL
 #define FULL_ACCESS	(PROT_READ | PROT_WRITE)
 
 /* A page's word in /proc/self/pagemap, see proc(5). */
@@ -37,6 +40,21 @@
 #define PM_SOFT_DIRTY	(1ULL << 55)
 #define PM_SWAPPED	(1ULL << 62)
 #define PM_PRESENT	(1ULL << 63)
+
+static inline size_t hmm_page_size(void)
+{
+	static size_t size;
+
+	if (!size)
+		size = sysconf(_SC_PAGESIZE);
+	return size;
+}
+
+/* A page table is one page of 8-byte entries. */
+static inline size_t hmm_huge_size(void)
+{
+	return PAGE / 8 * PAGE;
+}
 
 /* Read a byte; the compiler keeps the read even if the value is unused. */
 static inline char cpu_read(const char *addr)
