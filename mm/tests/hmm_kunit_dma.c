@@ -15,6 +15,7 @@
 #include <linux/huge_mm.h>
 #include <linux/iommu.h>
 #include <linux/iommu-dma.h>
+#include <linux/memblock.h>
 #include <linux/mman.h>
 #include <linux/pci.h>
 #include <linux/prandom.h>
@@ -233,6 +234,8 @@ static struct device *hk_device(struct kunit *test, u64 mask)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
 	dev->coherent_dma_mask = mask;
 	dev->dma_mask = &dev->coherent_dma_mask;
+	/* Some architectures take a device for not coherent by default */
+	arch_setup_dma_ops(dev, true);
 	return dev;
 }
 
@@ -961,6 +964,24 @@ static void device_that_cannot_reach_all_is_refused(struct kunit *test)
 	hmm_range_unregister(map->range);
 }
 
+static void device_that_is_not_coherent_is_refused(struct kunit *test)
+{
+	struct device *dev = hk_device(test, DMA_BIT_MASK(64));
+	struct hk_dma_map *map;
+
+	arch_setup_dma_ops(dev, false);
+	if (dev_is_dma_coherent(dev))
+		kunit_skip(test, "every device is coherent here");
+	map = hk_dma_mix(test);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), -EOPNOTSUPP);
+	hk_dma_expect_requests(test, map);
+	arch_setup_dma_ops(dev, true);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dev), HK_MIX_MAPPED);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dev, false),
+			HK_MIX_MAPPED);
+	hmm_range_unregister(map->range);
+}
+
 /* Xen's operations sync memory that they have bounced. */
 static void operations_that_sync_are_refused(struct kunit *test)
 {
@@ -1271,6 +1292,7 @@ static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(random_mixtures, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(device_that_cannot_reach_all_is_refused,
 			 hk_dma_way_gen_params),
+	KUNIT_CASE(device_that_is_not_coherent_is_refused),
 	KUNIT_CASE_PARAM(operations_that_sync_are_refused,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(mapping_that_bounces_is_refused,

@@ -11,6 +11,7 @@
 #include <linux/hmm-interval.h>
 #include <linux/huge_mm.h>
 #include <linux/hugetlb.h>
+#include <linux/memblock.h>
 #include <linux/mman.h>
 #include <linux/mmu_notifier.h>
 #include <linux/prandom.h>
