@@ -48,6 +48,9 @@ Heterogeneous memory management for the kernel: mirrors.
   KSRC=DIR                 base: another kernel tree
   EXTRA_CONFIG=FILE        options of the kernel, in addition
   LEAKS=1                  make guest and shell scan for leaks (DEBUG=1)
+  ARCH=arm64               run, test, guest, shell, modules: another
+                           architecture than x86_64, cross-built
+  PAGES=64K                with another page size of ARCH=arm64
   ACCEL=kvm                QEMU's accelerator (tcg)
   TIMEOUT=SECONDS          time limit of a guest
   JOBS=N                   number of parallel jobs ($(JOBS))

@@ -51,6 +51,27 @@ base()
 	refuse KERNEL "there is no series for it; there is one for ${known//$'\n'/, }"
 }
 
+arch()
+{
+	local known PAGE_SIZES
+
+	known=$(cd "$HARNESS/arch" && printf '%s, ' *.sh)
+	known=${known//.sh/}
+	[[ $ARCH != */* && -f $HARNESS/arch/$ARCH.sh ]] ||
+		refuse ARCH "give one of ${known%, }"
+	# shellcheck source=harness/arch/x86_64.sh
+	. "$HARNESS/arch/$ARCH.sh"
+	[[ $PAGES =~ ^[0-9A-Z]+$ && " $PAGE_SIZES " == *" $PAGES "* ]] ||
+		refuse PAGES "$ARCH has ${PAGE_SIZES// /, }"
+}
+
+# default_arch: for verbs that do not know other architectures.
+default_arch()
+{
+	[[ $ARCH == x86_64 && $PAGES == 4K ]] ||
+		refuse ARCH "make $verb works for x86_64 with 4K pages"
+}
+
 cache()
 {
 	[[ $CACHE == /* && $CACHE != *[[:space:]]* ]] ||
@@ -62,6 +83,8 @@ accel()
 	case $ACCEL in
 	tcg) ;;
 	kvm)
+		[ "$ARCH" = "$(uname -m)" ] ||
+			refuse ACCEL "this machine cannot run $ARCH"
 		[[ -r /dev/kvm && -w /dev/kvm ]] ||
 			refuse ACCEL "/dev/kvm cannot be opened" ;;
 	*) refuse ACCEL "give tcg or kvm" ;;
@@ -71,7 +94,10 @@ accel()
 root()
 {
 	case ${ROOT-} in
-	'' | host) ;;
+	'') ;;
+	host)
+		[ "$ARCH" = "$(uname -m)" ] ||
+			refuse ROOT "this machine's programs do not run on $ARCH" ;;
 	*) refuse ROOT "give host, or nothing for the guest's own" ;;
 	esac
 }
@@ -170,6 +196,7 @@ only()
 [[ " $VERBS " == *" $verb "* ]] || die "there is no 'make $verb'; see make help"
 [ "$verb" != clean ] || exit 0
 base
+arch
 cache
 number JOBS
 number TIMEOUT
@@ -189,6 +216,10 @@ case $verb in
 guest | gdb | shell) root ;;
 clients) on_demand ;;
 mutants) shard ;;
+esac
+case $verb in
+bench | clients | check | series | series-check | interval-users)
+	default_arch ;;
 esac
 case $verb in
 modules) module ;;

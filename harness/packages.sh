@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the Debian packages that a verb needs. A user other than root gets
+# Installs the Debian packages that a verb needs, with ARCH set. A user other than root gets
 # the command that installs them instead.
 
 set -euo pipefail
@@ -14,22 +14,20 @@ readonly LOCK_SECONDS=600
 readonly PACKAGES='
 bc		kernel build: kernel/time/timeconst.bc
 bison		kernel build: Kconfig
-busybox-static	the shell and tools of the guest
 ccache		a second cold build takes a minute
 cpio		the initramfs
 flex		kernel build: Kconfig
 gcc		kernel, test programs
 gzip		kernel image
 kmod		kernel build: depmod, modinfo
-libc6-dev	test programs, static
+libc6-dev	kernel build: the tools it builds
 libelf-dev	kernel build: objtool
 make		kernel build
 patch		series/*/*.patch
-qemu-system-x86	the guest
 xz-utils	the source package
 '
 
-# These are for some verbs only.
+# Those of the architecture are in harness/arch. These are for some verbs only.
 readonly BENCH_PACKAGES='
 gnuplot-nox	make bench: the plots
 '
@@ -59,6 +57,7 @@ readonly CHECK_PACKAGES='
 clang-format	make check: clang-format
 codespell	make check: spelling
 coccinelle	make check: coccicheck
+gcc-aarch64-linux-gnu	make check: arm64
 git		make check: the patches, references
 graphviz	make check: htmldocs
 perl		make check: checkpatch, kernel-doc
@@ -72,8 +71,11 @@ sparse		make check: sparse
 # wanted VERB
 wanted()
 {
-	local packages=$PACKAGES
+	local packages=$PACKAGES GUEST_PACKAGES
 
+	# shellcheck source=harness/arch/x86_64.sh
+	. "$HARNESS/arch/$ARCH.sh"
+	packages+=$GUEST_PACKAGES
 	case $1 in
 	bench)			packages+=$BENCH_PACKAGES ;;
 	clients)		packages+=$CLIENTS_PACKAGES ;;

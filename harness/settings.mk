@@ -8,6 +8,11 @@
 KERNEL ?= 6.12
 KSRC ?=
 
+# Architecture and page size of the guest, from harness/arch. Others than those
+# of x86_64 are cross-built. Each has its own build directory.
+ARCH ?= x86_64
+PAGES ?= 4K
+
 # DEBUG=1: KASAN, lockdep, kmemleak and other debug options. KCSAN=1: the data
 # race detector. Each has its own build directory.
 DEBUG ?=
@@ -72,11 +77,20 @@ ifneq ($(KSRC),)
 else
   BASE := $(BUILD)/$(KERNEL)
 endif
+# The directories of 4K pages on x86_64 have the flavour's name alone.
+MACHINE := $(patsubst x86_64,,$(ARCH))$(addprefix -,$(patsubst 4K,,$(PAGES)))
 # Expanded when used, as a verb may have its own WITH.
-OUT = $(BASE)/$(FLAVOUR)$(WITH:%=-%)
+OUT = $(BASE)/$(MACHINE:%=%-)$(FLAVOUR)$(WITH:%=-%)
 KBUILD = $(OUT)/kernel
 GUEST = $(OUT)/guest
 RESULTS = $(OUT)/results
+
+# A value from the file of the architecture, which is a script.
+of_arch = $(shell bash -c '. "$(HARNESS)/arch/$(ARCH).sh" 2>/dev/null && \
+	printf %s "$$$(1)"')
+CROSS_COMPILE := $(call of_arch,CROSS_COMPILE)
+KERNEL_IMAGE := $(call of_arch,KERNEL_IMAGE)
+IMAGE = $(KBUILD)/$(KERNEL_IMAGE)
 
 # Builds of the same input are equal in every checkout, so that ccache has them.
 export CCACHE_DIR := $(CACHE)/ccache
@@ -92,3 +106,4 @@ PROGRESS := $(HARNESS)/progress.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
 export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS EXTRA_CONFIG LEAKS COUNT SHARD
+export ARCH PAGES CROSS_COMPILE IMAGE

@@ -3,15 +3,20 @@
 # The guest's kernel, in one directory for each flavour:
 #
 #	$(KBUILD)/.config	all options have the values of the fragments
-#	$(KBUILD)/.built	bzImage and modules are built; it has the time of
-#				the start, so that later edits are newer
+#	$(KBUILD)/.built	image and modules are built; it has the time of the
+#				start, so that later edits are newer
 
-FRAGMENTS := $(TOP)/configs/base.config
+# The options of the machine, then those of another page size.
+MACHINE_FRAGMENTS := $(addprefix $(TOP)/configs/,base.config $(ARCH).config) \
+	$(wildcard $(TOP)/configs/$(ARCH)-$(PAGES).config)
+# Those of the base.
+BASE_FRAGMENTS := $(wildcard $(SERIES)/base.config $(SERIES)/$(ARCH).config)
+FRAGMENTS := $(MACHINE_FRAGMENTS)
 ifneq ($(FLAVOUR),plain)
   FRAGMENTS += $(TOP)/configs/$(FLAVOUR).config
 endif
 FRAGMENTS += $(WITH:%=$(TOP)/configs/%.config)
-FRAGMENTS += $(wildcard $(SERIES)/base.config) $(abspath $(EXTRA_CONFIG))
+FRAGMENTS += $(BASE_FRAGMENTS) $(abspath $(EXTRA_CONFIG))
 
 # -L: both the time of a link and the time of its target count.
 KMAKE = $(MAKE) -L -C $(BASE)/tree O=$(KBUILD) CC='$(KERNEL_CC)' \
@@ -22,7 +27,7 @@ ifeq ($(WITH),mutants)
   KERNEL_CC := $(HARNESS)/mutants/cc.sh
   MUTATE = $(HARNESS)/mutants/sources.sh
 else
-  KERNEL_CC := ccache gcc
+  KERNEL_CC := ccache $(CROSS_COMPILE)gcc
   MUTATE = :
 endif
 
@@ -42,7 +47,7 @@ config: $(KBUILD)/.config
 	@echo $<
 
 kernel: $(KBUILD)/.built
-	@echo $(KBUILD)/arch/x86/boot/bzImage
+	@echo $(IMAGE)
 
 # The list of fragments, as EXTRA_CONFIG may have changed.
 $(KBUILD)/fragments: FORCE

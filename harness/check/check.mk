@@ -5,11 +5,11 @@
 
 CHECK := $(BASE)/check
 
-$(CHECK)/kernel/.config: $(TOP)/configs/base.config \
-		$(wildcard $(SERIES)/base.config) $(BASE)/tree/.laid \
+CHECK_FRAGMENTS := $(MACHINE_FRAGMENTS) $(BASE_FRAGMENTS)
+
+$(CHECK)/kernel/.config: $(CHECK_FRAGMENTS) $(BASE)/tree/.laid \
 		$(HARNESS)/build/kconfig.sh $(TOP)/Kconfig
-	@$(HARNESS)/build/kconfig.sh $(BASE)/tree $(@D) \
-		$(TOP)/configs/base.config $(wildcard $(SERIES)/base.config)
+	@$(HARNESS)/build/kconfig.sh $(BASE)/tree $(@D) $(CHECK_FRAGMENTS)
 
 # Generate the files that compiling any object needs.
 $(CHECK)/kernel/.prepared: $(CHECK)/kernel/.config

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 #	boot.sh quiet|show|terminal SECONDS IMAGE INITRD [BOOT-OPTION...]
+#				(with ARCH and PAGES set, see arch/README)
 #
 # Boots a guest and waits for its end, for SECONDS at most. The output of its
 # programs goes to output.log in $RESULTS; "show" also prints it, and "terminal"
@@ -10,6 +11,8 @@
 
 set -uo pipefail
 . "${0%/*}/../lib.sh"
+# shellcheck source=harness/arch/x86_64.sh
+. "${0%/*}/../arch/$ARCH.sh"
 
 readonly EVERY=10
 readonly INTERRUPTED=130
@@ -19,30 +22,30 @@ mode=$1 limit=$2 image=$3 initrd=$4
 shift 4
 
 # With the first options a failure ends QEMU at once and reaches the log whole.
-# shellcheck disable=SC2054,SC2016 # the commas and dollars are intended
 boot_line()
 {
+	local -n of_pages=BOOT_$PAGES
 	local -a line=(
-		console=ttyS0,115200 ignore_loglevel printk.devkmsg=on
-		log_buf_len=4M
+		ignore_loglevel printk.devkmsg=on log_buf_len=4M
 		panic=-1 oops=panic
-		transparent_hugepage=madvise hugepages=128
-		# Two holes in memory for the dummy device's coherent memory.
-		'memmap=512M$0x120000000' 'memmap=512M$0x140000000'
-		test_hmm.spm_addr_dev0=0x120000000
-		test_hmm.spm_addr_dev1=0x140000000
+		transparent_hugepage=madvise
 		# Flush the IOTLB at each unmap.
-		intel_iommu=on iommu.strict=1
+		iommu.strict=1
 	)
 
-	printf '%s' "${line[*]} $*"
+	printf '%s' "${BOOT[*]} ${of_pages[*]} ${line[*]} $*"
 }
 
-# file NAME FILE: add a serial port that writes to a file.
+# file NAME FILE: add a chardev that writes to a file.
 file()
 {
-	qemu+=(-chardev "file,id=$1,path=${RESULTS//,/,,}/$2"
-	       -serial "chardev:$1")
+	qemu+=(-chardev "file,id=$1,path=${RESULTS//,/,,}/$2")
+}
+
+# port NAME: add a serial port with that chardev.
+port()
+{
+	qemu+=("${QEMU_PORT[@]//%/$1}")
 }
 
 output_port()
@@ -52,24 +55,9 @@ output_port()
 	if [ "$mode" = quiet ]; then
 		file output output.log
 	else
-		qemu+=(-chardev "stdio,id=output,signal=off,logfile=$log"
-		       -serial chardev:output)
+		qemu+=(-chardev "stdio,id=output,signal=off,logfile=$log")
 	fi
-}
-
-# dma_devices: three devices for the sample driver, one with its default DMA
-# mask, one with a wider mask, and one that bypasses the IOMMU.
-# shellcheck disable=SC2054 # the commas are intended
-dma_devices()
-{
-	qemu+=(
-		-device intel-iommu,intremap=off
-		-device edu,addr=0x10
-		-device edu,addr=0x11,dma_mask=0xffffffffff
-		-device pxb-pcie,id=open,bus_nr=0x40,bypass_iommu=on
-		-device pcie-root-port,id=open-port,bus=open,chassis=1
-		-device edu,bus=open-port
-	)
+	port output
 }
 
 # host_root: export the host's root file system, read-only. The device names its
@@ -92,7 +80,7 @@ cpus()
 {
 	if [ "${HMM_CPUS-}" = counted ]; then
 		qemu+=(-accel tcg,thread=single -icount shift=0,sleep=off
-		       -cpu max,la57=off -smp 1)
+		       -cpu "$QEMU_CPU" -smp 1)
 		return
 	fi
 	qemu+=(
@@ -103,7 +91,7 @@ cpus()
 		-numa node,nodeid=1,cpus=1,memdev=node1
 	)
 	if [ "$ACCEL" = tcg ]; then
-		qemu+=(-accel tcg,thread=multi -cpu max,la57=off)
+		qemu+=(-accel tcg,thread=multi -cpu "$QEMU_CPU")
 	else
 		qemu+=(-accel "$ACCEL" -cpu host)
 	fi
@@ -118,21 +106,22 @@ debugger()
 		qemu+=(-S -gdb "unix:${HMM_GDB//,/,,},server=on,wait=off")
 }
 
-# shellcheck disable=SC2054 # the commas are intended
 qemu_line()
 {
 	qemu=(
-		qemu-system-x86_64 -nodefaults -no-user-config -display none
-		-M q35,kernel-irqchip=off -m 5G -no-reboot
+		"${QEMU[@]}" -nodefaults -no-user-config -display none
+		-m 5G -no-reboot
 		-kernel "$image" -initrd "$initrd" -append "$(boot_line "$@")"
 	)
 	cpus
-	dma_devices
+	qemu+=("${QEMU_DMA[@]}")
 	host_root
 	debugger
-	# In this order: ttyS0, ttyS1, ttyS2.
+	# The kernel numbers the ports in this order.
 	file console serial.log
+	qemu+=(-serial chardev:console)
 	file result result
+	port result
 	output_port
 }
 

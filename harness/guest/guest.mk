@@ -8,11 +8,11 @@ PROGRAMS := $(patsubst $(TOP)/tools/testing/selftests/vm/%.c,%, \
 	$(wildcard $(TOP)/tools/testing/selftests/vm/*.c))
 PROGRAM_DIR := $(BASE)/tree/tools/testing/selftests/mm
 
-GUEST_CC ?= gcc
+GUEST_CC ?= $(CROSS_COMPILE)gcc
 GUEST_CFLAGS := -O2 -g -Wall -Werror -static -pthread -D_GNU_SOURCE=
 
-BUSYBOX ?= /bin/busybox
-IMAGE := $(KBUILD)/arch/x86/boot/bzImage
+# This machine's, or one that is fetched for another architecture.
+BUSYBOX ?= $(if $(CROSS_COMPILE),$(CACHE)/tools/busybox-$(ARCH),/bin/busybox)
 
 # Modules that the guest loads at boot: the dummy device and the sample driver.
 MODULES := $(KBUILD)/lib/test_hmm.ko $(KBUILD)/samples/hmm/edu_mirror.ko
@@ -74,6 +74,9 @@ $(GUEST)/bin/hmm-rst-commands: $(TOP)/Documentation/vm/hmm.rst
 		} > $@
 	@chmod +x $@
 
+$(CACHE)/tools/busybox-%:
+	@$(HARNESS)/guest/fetch-busybox.sh $@
+
 $(GUEST)/init: $(HARNESS)/guest/init.c
 	@mkdir -p $(@D)
 	@$(GUEST_CC) -O2 -Wall -Wextra -Werror -static $< -o $@
@@ -91,7 +94,7 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		! test -e $$m || cp $$m $(GUEST)/modules/ || exit 1; done
 	@$(HARNESS)/guest/initramfs.sh $@ /init=$(GUEST)/init \
 		/bin/busybox=$(BUSYBOX) /etc/setup=$(HARNESS)/guest/setup \
-		/boot/bzImage=$(IMAGE) \
+		/boot/image=$(IMAGE) \
 		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK:%=/bin/=%) \

@@ -9,8 +9,6 @@
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 
-readonly IMAGE=$KBUILD/arch/x86/boot/bzImage
-
 # On a slow machine khugepaged could collapse the small pages of a measurement.
 # Make it scan one page a day.
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
@@ -73,7 +71,7 @@ job_run()
 {
 	append+=(kunit.enable=0)
 	job_modules
-	job "live hmm-demo exec hmm-demo --image /boot/bzImage"
+	job "live hmm-demo exec hmm-demo --image /boot/image"
 }
 
 # job_files: copy FILES to the directory that the command starts in.

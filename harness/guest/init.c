@@ -2,8 +2,9 @@
 /*
  * PID 1 of the test guest.
  *
- * The guest has three serial ports. ttyS0 is the console, and only the kernel
- * writes to it. ttyS1 is the result channel, which the verdict reads. ttyS2 is
+ * The guest has three serial ports. Only the kernel writes to the console. The
+ * boot options HMM_RESULT and HMM_OUTPUT, which the kernel puts into the
+ * environment, name the result channel, which the verdict reads, and the port
  * for the output of the programs.
  *
  * /job/list has one step in each line:
@@ -12,8 +13,8 @@
  *	kunit NAME		copy the results of a KUnit suite, run at boot
  *	ktap NAME COMMAND	run COMMAND, whose output is KTAP
  *	plain NAME COMMAND	run COMMAND, only its exit status counts
- *	live NAME COMMAND	the same, but its output goes only to ttyS2
- *	tty NAME COMMAND	the same, with ttyS2 as its terminal
+ *	live NAME COMMAND	the same, its output goes only to its port
+ *	tty NAME COMMAND	the same, with that port as its terminal
  *	without leaks		do not scan for leaks at the end
  *
  * For each suite, the result channel gets "suite NAME KIND", the output with "|
@@ -159,11 +160,18 @@ static void mount_all(void)
 	}
 }
 
-static int open_port(const char *path)
+/* The boot option @option names the port. */
+static int open_port(const char *option)
 {
-	int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	const char *name = getenv(option);
 	struct termios tio;
+	char path[64];
+	int fd;
 
+	if (!name)
+		die(option);
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || tcgetattr(fd, &tio))
 		die(path);
 	cfmakeraw(&tio);
@@ -191,8 +199,8 @@ static void open_channels(void)
 	dup2(null, 0);
 	dup2(null, 1);
 	dup2(null, 2);
-	result_fd = open_port("/dev/ttyS1");
-	output_fd = open_port("/dev/ttyS2");
+	result_fd = open_port("HMM_RESULT");
+	output_fd = open_port("HMM_OUTPUT");
 	klog("hmm-init: start");
 	result("hmm-results 1");
 }
@@ -260,7 +268,7 @@ static void open_terminal(void)
 	struct termios tio;
 
 	if (tcgetattr(output_fd, &tio))
-		die("ttyS2");
+		die("the output port");
 	tio.c_iflag |= ICRNL | IXON;
 	tio.c_oflag |= OPOST | ONLCR;
 	tio.c_lflag |= ISIG | ICANON | ECHO | ECHOE | ECHOK | IEXTEN;
@@ -270,7 +278,7 @@ static void open_terminal(void)
 	tio.c_cc[VKILL] = 21;
 	tio.c_cc[VSUSP] = 26;
 	if (tcsetattr(output_fd, TCSANOW, &tio))
-		die("ttyS2");
+		die("the output port");
 }
 
 static void __noreturn run_child(const char *command, int out,

@@ -10,6 +10,8 @@
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
+# shellcheck source=harness/arch/x86_64.sh
+. "$HARNESS/arch/${ARCH:-x86_64}.sh"
 
 readonly LIST=$HARNESS/guest/suites
 only=${ONLY-}
@@ -90,13 +92,24 @@ kunit()
 	fi
 }
 
+# list_tests FILE: run a program, or a script, which then runs a program.
+list_tests()
+{
+	if [[ $(head -c 2 "$1" | tr '\0' ' ') == '#!' ]]; then
+		RUN=$RUN "$1" -l
+	else
+		# shellcheck disable=SC2086 # it may be empty
+		$RUN "$1" -l
+	fi
+}
+
 # has_test PROGRAM: true if the program lists every part of ONLY.
 has_test()
 {
 	local names part
 
 	# The list goes to stderr, and the status is that of a skip.
-	names=$("$GUEST/bin/$1" -l 2>&1) || [ $? -eq 4 ] ||
+	names=$(list_tests "$GUEST/bin/$1" 2>&1) || [ $? -eq 4 ] ||
 		die "$1 -l failed, so ONLY cannot be looked up"
 	for part in ${only//./ }; do
 		grep -qwF -- "$part" <<< "$names" || return 1

@@ -9,8 +9,8 @@
 
 # The guest's options and those of all drivers that use the interval API.
 USERS := $(BASE)/interval-users/kernel/.config
-USERS_FRAGMENTS := $(TOP)/configs/base.config \
-	$(wildcard $(SERIES)/base.config) $(TOP)/configs/interval-users.config \
+USERS_FRAGMENTS := $(MACHINE_FRAGMENTS) $(BASE_FRAGMENTS) \
+	$(TOP)/configs/interval-users.config \
 	$(wildcard $(SERIES)/interval-users.config)
 
 .PHONY: mail series series-check interval-users

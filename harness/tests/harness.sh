@@ -94,6 +94,14 @@ test_settings_refused()
 	refused 'ACCEL=fast: ' run ACCEL=fast
 	refused 'ROOT=here: ' guest CMD=true ROOT=here
 	refused 'ROOT=/: ' shell ROOT=/
+	refused 'ROOT=host: ' guest CMD=true ROOT=host ARCH=arm64
+	refused 'ARCH=vax: ' test ARCH=vax
+	refused 'ARCH=../arch/arm64: ' test ARCH=../arch/arm64
+	refused 'ARCH=: ' test ARCH=
+	refused 'PAGES=64K: ' test PAGES=64K
+	refused 'PAGES=: ' test ARCH=arm64 PAGES=
+	refused 'PAGES=4K 64K: ' test ARCH=arm64 PAGES='4K 64K'
+	refused 'ARCH=arm64: ' check ARCH=arm64
 	refused 'WITH=none: ' kernel WITH=none
 	refused 'WITH=../configs/rdma: ' kernel WITH=../configs/rdma
 	refused 'LEAKS=maybe: ' guest CMD=true LEAKS=maybe
@@ -115,6 +123,8 @@ test_settings_accepted()
 	checkout
 	accepted test DEBUG=1 TIMEOUT=3000 JOBS=3 ACCEL=tcg KCSAN=0
 	accepted tree KERNEL=mainline DEBUG= TIMEOUT=
+	accepted test ARCH=arm64 PAGES=64K
+	accepted modules ARCH=arm64 M=harness/tests/driver
 	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
 	accepted guest CMD=true ROOT=host
 	accepted shell ROOT= FILES=Makefile LEAKS=1
@@ -172,9 +182,46 @@ boot()
 	program qemu-system-x86_64 <<-'END'
 		printf '%s\n' "$@" > "$work/arguments"
 	END
-	alone RESULTS="$PWD" ACCEL=tcg "$@" "$harness/guest/boot.sh" quiet 60 \
-		image initrd
+	cp bin/qemu-system-x86_64 bin/qemu-system-aarch64
+	rm -f arguments
+	alone RESULTS="$PWD" ACCEL=tcg ARCH=x86_64 PAGES=4K "$@" \
+		"$harness/guest/boot.sh" quiet 60 image initrd
 	grep -qx initrd arguments
+}
+
+# The architecture's file gives the machine, its ports and its boot options.
+test_boot_of_architecture()
+{
+	boot
+	[ "$(grep -xc -e -serial arguments)" -eq 3 ]
+	[[ $(grep -x -A 1 -e -append arguments) == *' hugepages=128 '* ]]
+	boot ARCH=arm64
+	[ "$(grep -xc -e -serial arguments)" -eq 1 ]
+	[ "$(grep -xc 'pci-serial,chardev=result' arguments)" -eq 1 ]
+	grep -q '^virt,.*smmuv3' arguments
+	[[ $(grep -x -A 1 -e -append arguments) == *' hugepages=128 '* ]]
+	boot ARCH=arm64 PAGES=64K
+	fails grep -w 'hugepages' arguments
+}
+
+# The skips of one architecture are failures on another.
+test_skips_of_architecture()
+{
+	local name
+
+	cp -r "$harness/verdict/cases/common" run
+	cp "$harness/verdict/cases/skip-listed/result" run/
+	mkdir harness
+	cp -r "$harness/verdict" harness/
+	mkdir harness/arch
+	cp "$harness/verdict/cases/skip-listed/skips" harness/arch/this.skips
+	for name in this other; do
+		alone HMM_SKIPS=/dev/null ARCH="$name" harness/verdict/verdict.sh \
+			run > "$name" || true
+	done
+	tail -n 1 this other
+	[[ $(tail -n 1 this) == *', 0 failed, 1 skipped' ]]
+	[[ $(tail -n 1 other) == *', 1 failed, 0 skipped' ]]
 }
 
 # guest_job VERB SETTING...: run guest.sh as far as its list of steps, which is
@@ -194,7 +241,8 @@ guest_job()
 	# Without gen_init_cpio there is nothing to pack.
 	sed -i '/^\tpack$/d' harness/guest/guest.sh
 	alone KBUILD="$PWD/kbuild" BASE="$PWD/base" HARNESS="$PWD/harness" \
-		RESULTS="$PWD/results" GUEST="$PWD/guest" FLAVOUR=plain "$@" \
+		RESULTS="$PWD/results" GUEST="$PWD/guest" IMAGE=image \
+		FLAVOUR=plain "$@" \
 		harness/guest/guest.sh "$verb"
 }
 

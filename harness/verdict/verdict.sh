@@ -58,6 +58,8 @@ LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
 	file=policy "$here/policy" \
 	file=skips "${HMM_SKIPS:-$here/../guest/skips}" \
 	file=skips "$(list "${HMM_BASE_SKIPS:-${SERIES-}/skips}")" \
+	file=skips "$(list "$here/../arch/${ARCH-}.skips")" \
+	file=skips "$(list "$here/../arch/${ARCH-}-${PAGES-}.skips")" \
 	file=fails "$(list "${HMM_FAILS:-${SERIES-}/fails}")" \
 	file=config "$(evidence config)" \
 	file=job "$(evidence job)" \

@@ -8,7 +8,7 @@ set -euo pipefail
 
 export ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-
 
-"$HARNESS/build/kconfig.sh" "$TREE" "$CHECK/arm64" "$TOP/configs/arm64.config"
+"$HARNESS/build/kconfig.sh" "$TREE" "$CHECK/arm64" "$TOP/configs/compile.config"
 ours 'mm/hmm*.c' 'lib/test_hmm*.c' > "$CHECK/arm64.list"
 "$HARNESS/build/objects.sh" 'compiling for arm64' "$TREE" "$CHECK/arm64" \
 	"$CHECK/arm64.list" "$CHECK/arm64.log" \
