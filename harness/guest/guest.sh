@@ -179,6 +179,8 @@ job_clients()
 		'' | '#'*) continue ;;
 		esac
 		[ "${ONLY:-$name}" = "$name" ] || continue
+		# A debug kernel has no times to compare.
+		[ "$FLAVOUR" = plain ] || [ "$name" != odp-bench ] || continue
 		job "$kind $name exec ${on_host}env ROUNDS=${ROUNDS:-100} $command"
 	done < "$HARNESS/clients/suites"
 }
@@ -256,6 +258,20 @@ judge()
 	fi
 }
 
+# times: print those of odp-bench, for people.
+times()
+{
+	awk -F '\t' '
+		BEGIN { form = "%-36s %8s %8s %9s %7s %6s %6s\n" }
+		$1 == "| # time" {
+			if (!n++)
+				printf form, "ours and stock (A B A B), a page",
+					"us", "us", "pages/s", "ratio", "10%",
+					"90%"
+			printf form, $2, $3, $4, $5, $6, $7, $8
+		}' "$RESULTS/result"
+}
+
 main()
 {
 	new_results
@@ -275,6 +291,7 @@ main()
 	pack
 	boot
 	decode
+	[ "$verb" != clients ] || times
 	judge
 	exit
 }

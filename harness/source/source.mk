@@ -45,7 +45,7 @@ $(BASE)/tree/.laid: $(BASE)/version $(BASE)/overlay $(HUNKS) \
 		$(SERIES)/stock.sha256 $(TOP)/MAINTAINERS $(COPIES) \
 		$(TOP)/series/order $(HARNESS)/series/apply-series.sh \
 		$(HARNESS)/series/stage.sh $(HARNESS)/series/move-interval.sh \
-		$(wildcard $(HARNESS)/stock/*.sh $(HARNESS)/stock/hmm_diff.*)
+		$(wildcard $(HARNESS)/stock/*.sh $(HARNESS)/stock/hmm_*)
 	@$(HARNESS)/series/apply-series.sh $(BASE) $(BASE)/overlay
 
 # Targets may depend on our files in the tree.

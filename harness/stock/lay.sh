@@ -9,8 +9,10 @@
 #	mm/hmm-stock.c		the base's walk, as hmm_stock_range_fault()
 #	lib/test_hmm_stock.c	the base's dummy device, on the interval API
 #	lib/hmm_diff.c		calls the base's walk or ours for a program
+#	lib/hmm_switch.c	calls the base's walk or ours for umem_odp.c, if
+#				that has no mmap lock when it calls
 #
-# The first two are made from PRISTINE. Both are built wherever the benchmarks,
+# The first two are made from PRISTINE. All are built wherever the benchmarks,
 # or our dummy device, are.
 
 set -euo pipefail
@@ -43,6 +45,23 @@ build()
 	echo "obj-\$($option) += $*" >> "$dir/$makefile"
 }
 
+# lay_switch: let umem_odp.c call hmm_switch.c.
+lay_switch()
+{
+	local call=hmm_range_fault_unlocked_timeout
+	local makefile=drivers/infiniband/core/Makefile
+
+	grep -qw "$call" "$pristine/${makefile%/*}/umem_odp.c" || return 0
+	put lib/hmm_switch.c < "$here/hmm_switch.c"
+	build lib CONFIG_HMM_BENCH hmm_switch.o
+	put "$makefile" < "$pristine/$makefile"
+	cat >> "$dir/$makefile" <<- EOF
+	ifdef CONFIG_HMM_BENCH
+	CFLAGS_umem_odp.o += -Dhmm_interval_${call#hmm_}=hmm_switch_range_fault
+	endif
+	EOF
+}
+
 renamed mm/hmm.c |
 	awk '/ hmm_interval_dma_map_alloc - / { dma = 1 }
 	     dma { next }
@@ -61,4 +80,5 @@ put lib/hmm_diff.h < "$here/hmm_diff.h"
 build mm CONFIG_HMM_BENCH hmm-stock.o
 echo 'CFLAGS_hmm-stock.o += -Wno-missing-prototypes' >> "$dir/mm/Makefile"
 build lib CONFIG_HMM_BENCH hmm_diff.o
+lay_switch
 build lib CONFIG_TEST_HMM test_hmm_stock.o
