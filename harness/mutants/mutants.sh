@@ -54,8 +54,11 @@ guest()
 # reason: print why the last guest has failed.
 reason()
 {
-	grep -aoEm 1 "not ok [0-9]+ [a-zA-Z_0-9.]+|$FAILURE" \
-		"$RESULTS/serial.log" | sed 's/^not ok [0-9]* //' ||
+	local log=$RESULTS/serial.log
+
+	grep -aoEm 1 'not ok [0-9]+ [a-zA-Z_0-9]+' "$log" |
+		sed 's/^not ok [0-9]* //' ||
+		grep -aoEm 1 "$FAILURE" "$log" ||
 		tail -n 1 "$DIR/guest.log" | cut -c 1-60
 }
 

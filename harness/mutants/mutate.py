@@ -27,7 +27,7 @@ import re
 import sys
 
 # Statements that do nothing but report, or that this kernel compiles to nothing
-SKIPPED = re.compile(r"(trace_|lockdep_|might_|KUNIT_|cond_resched|hmm_verify\(|"
+SKIPPED = re.compile(r"(trace_|lockdep_|mmap_assert_|might_|KUNIT_|cond_resched|hmm_verify\(|"
                      r"hmm_might_wait|WARN_ONCE|VM_WARN|BUILD_BUG|EXPORT_|"
                      r"lock_map_|return$|break$|continue$|goto )")
 DECLARATION = re.compile(

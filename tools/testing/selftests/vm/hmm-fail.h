@@ -43,9 +43,12 @@ static inline int fail_open(void)
 	err = fail_set("failslab", "ignore-gfp-wait", "N") ?:
 	      fail_set("fail_page_alloc", "ignore-gfp-wait", "N") ?:
 	      fail_set("failslab", "verbose", "1") ?:
-	      fail_set("fail_page_alloc", "verbose", "1") ?:
-	      fail_set("fail_usercopy", "verbose", "1");
+	      fail_set("fail_page_alloc", "verbose", "1");
 	if (err)
+		return err;
+	/* Not in every kernel with fault injection */
+	err = fail_set("fail_usercopy", "verbose", "1");
+	if (err && err != -ENOENT)
 		return err;
 	fd = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
