@@ -25,11 +25,25 @@ FIXTURE(skeleton)
 	char *ptr;
 };
 
+/*
+ * Pages in another CPU's batch for an LRU list are not reclaimed, and until
+ * then MADV_FREE has no effect on them.
+ */
+static int stay_on_this_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	return sched_setaffinity(0, sizeof(one), &one);
+}
+
 FIXTURE_SETUP(skeleton)
 {
 	self->loaded = access(NODE, F_OK);
 	if (!hmm_module_need(MODULE, NODE))
 		SKIP(return, NO_DRIVER);
+	ASSERT_EQ(0, stay_on_this_cpu());
 	self->fd = open(NODE, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->fd);
 	self->ptr = mmap(NULL, 2 * PAGE, FULL_ACCESS,
