@@ -5,7 +5,8 @@
  * Page tables are read without their locks. The caller holds the mmap lock, or
  * the lock of the VMA if it walks no other. Either keeps mappings and the
  * tables above PTEs in place. The caller detects (by the cursor of mm/hmm.c)
- * entries that changed after they were read.
+ * entries that changed after they were read. hmm_walk_one() and hmm_walk_few()
+ * need neither lock while no invalidation can start, see hmm_unlocked_few().
  */
 #include <linux/hugetlb.h>
 #include <linux/memblock.h>
@@ -23,17 +24,6 @@
 #define HMM_RESCHED_MASK	(64 * PMD_SIZE - 1)
 /* Entries of a huge page that are written without a test between them */
 #define HMM_FILL_UNROLL		256
-
-/*
- * The lowest bit of the pfn in a PTE; 0 if entries are not filled in batches:
- * the pfn is not in one piece (arm64), or, with 32 bits, PFN_PTE_SHIFT may be
- * of one word of the entry only (MIPS).
- */
-#if defined(PFN_PTE_SHIFT) && defined(CONFIG_64BIT)
-#define HMM_PTE_SHIFT		PFN_PTE_SHIFT
-#else
-#define HMM_PTE_SHIFT		0
-#endif
 
 /* An entry of the CPU page table, as far as it matters to a device. */
 enum hmm_leaf_kind {
@@ -76,18 +66,6 @@ static u64 hmm_encode(const struct hmm_encoding *enc,
 }
 
 /*
- * Writes an entry. @sticky is &hmm_encoding.sticky, or a constant 0 in code
- * that is only for encodings without such bits.
- */
-static __always_inline void hmm_put(u64 *out, u64 entry, u64 sticky)
-{
-	if (__builtin_constant_p(sticky) && !sticky)
-		*out = entry;
-	else
-		*out = entry | (*out & sticky);
-}
-
-/*
  * Writes @n entries to @out, incrementing by @step, which keep some bits of
  * their input.
  */
@@ -96,7 +74,7 @@ static noinline void hmm_fill_sticky(u64 *out, unsigned long n, u64 entry,
 {
 #pragma GCC unroll 16
 	for (; n; n--, entry += step)
-		hmm_put(out++, entry, sticky);
+		hmm_put_entry(out++, entry, sticky);
 }
 
 /* Writes @n entries with one value to @out. */
@@ -357,6 +335,29 @@ static void hmm_classify_pte(const struct hmm_walk *w,
 }
 
 /*
+ * Writes @entry, of the plain entry @pte at @ptep, and those of the rest of its
+ * contiguous block, @n at most, to @out. The rest is not read: architectures
+ * that have such blocks change all entries of a block at once.
+ *
+ * Return: how many entries were written, at least 1.
+ */
+static __always_inline unsigned long
+hmm_fill_block(pte_t *ptep, pte_t pte, u64 entry, u64 step, u64 *out,
+	       unsigned long n, const u64 sticky)
+{
+	unsigned long i, block = pte_batch_hint(ptep, pte);
+
+	hmm_put_entry(out, entry, sticky);
+	n = min(n, block);
+#pragma GCC unroll 8
+	for (i = 1; i < n; i++) {
+		entry += step;
+		hmm_put_entry(out + i, entry, sticky);
+	}
+	return i;
+}
+
+/*
  * The hot loop: writes the plain entry @pte at @ptep, and those after it that
  * have the same bits but for the pfn, @n at most, to @out, with @bits added.
  * All entries of a batch are plain, and writable or not, like the first: only
@@ -369,7 +370,9 @@ static void hmm_classify_pte(const struct hmm_walk *w,
  * bits are in the entry's pfn field; pages that a hotplug adds meanwhile only
  * end the batch.
  *
- * Without requests, empty entries between them belong to the batch.
+ * Without requests, empty entries between them belong to the batch. Reads of
+ * single entries leave out what arm64's ptep_get() adds: whether others of the
+ * block were accessed or are dirty.
  *
  * Return: how many entries were written to @out, at least 1.
  */
@@ -381,18 +384,21 @@ __hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep, pte_t pte, u64 bits,
 	const u64 limit = READ_ONCE(max_pfn);
 	u64 pfn = pte_pfn(pte);
 	const u64 non_pfn_bits = pte_val(pte) - (pfn << HMM_PTE_SHIFT);
-	unsigned long i = 0;
+	const u64 step = 1ULL << shift;
+	unsigned long i, done;
 
-	hmm_put(out, (pfn << shift) | bits, sticky);
-	if (!HMM_PTE_SHIFT)
-		return 1;
-	while (++i < n) {
-		pte = ptep_get_lockless(ptep + i);
+	i = hmm_fill_block(ptep, pte, (pfn << shift) | bits, step, out, n,
+			   sticky);
+	for (; HMM_PTE_SHIFT && i < n; i += done) {
+		pte = READ_ONCE(ptep[i]);
 		pfn = ror64(pte_val(pte) - non_pfn_bits, HMM_PTE_SHIFT);
+		done = 1;
 		if (likely(pfn < limit))
-			hmm_put(out + i, (pfn << shift) | bits, sticky);
+			done = hmm_fill_block(ptep + i, pte,
+					      (pfn << shift) | bits, step,
+					      out + i, n - i, sticky);
 		else if (pte_none(pte) && !w->req)
-			hmm_put(out + i, w->enc.none, sticky);
+			hmm_put_entry(out + i, w->enc.none, sticky);
 		else
 			break;
 	}
@@ -490,7 +496,7 @@ static unsigned long hmm_fill_empty(const struct hmm_encoding *enc, pte_t *ptep,
 	unsigned long i = 0;
 
 	do {
-		hmm_put(out + i, enc->none, enc->sticky);
+		hmm_put_entry(out + i, enc->none, enc->sticky);
 	} while (++i < n && hmm_pte_empty(ptep_get_lockless(ptep + i)));
 	return i;
 }

@@ -107,6 +107,31 @@ static inline unsigned int hmm_req(const struct hmm_walk *w, unsigned long addr)
 			      w->req_default);
 }
 
+/*
+ * Writes an entry. @sticky is &hmm_encoding.sticky, or a constant 0 in code
+ * that is only for encodings without such bits.
+ */
+static __always_inline void hmm_put_entry(u64 *out, u64 entry, u64 sticky)
+{
+	if (__builtin_constant_p(sticky) && !sticky)
+		*out = entry;
+	else
+		*out = entry | (*out & sticky);
+}
+
+/*
+ * The lowest bit of the pfn in a PTE; 0 if entries are not filled in batches:
+ * the pfn is not in one piece (arm64 with 52 bits), or, with 32 bits,
+ * PFN_PTE_SHIFT may be of one word of the entry only (MIPS).
+ */
+#if defined(PFN_PTE_SHIFT) && defined(CONFIG_64BIT)
+#define HMM_PTE_SHIFT		PFN_PTE_SHIFT
+#elif defined(CONFIG_ARM64_PA_BITS_48)
+#define HMM_PTE_SHIFT		PAGE_SHIFT
+#else
+#define HMM_PTE_SHIFT		0
+#endif
+
 /* Present, accessible, and backed by a struct page. */
 static inline bool hmm_pte_plain(pte_t pte)
 {

@@ -821,6 +821,47 @@ static void interval_api_gets_the_same_pages(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* The number of entries in the contiguous block that begins at @addr. */
+static unsigned long hk_block(struct kunit *test, unsigned long addr)
+{
+	struct hk *hk = test->priv;
+	pmd_t *pmd = hk_pmd(hk->mm, addr);
+	pte_t *ptep;
+
+	if (!pmd || !pmd_present(*pmd) || pmd_leaf(*pmd))
+		return 1;
+	ptep = pte_offset_kernel(pmd, addr);
+	return pte_batch_hint(ptep, ptep_get(ptep));
+}
+
+/*
+ * A split huge page has blocks of entries that the walk does not read one by
+ * one. A range begins inside the first block; a hole, so that it is no block
+ * any more, is in the second.
+ */
+static void contiguous_blocks_end_where_others_begin(struct kunit *test)
+{
+	unsigned long addr = hk_huge(test, 1);
+	unsigned long pfn, hole, n = HPAGE_PMD_NR - 6;
+	struct hmm_range *range;
+
+	hk_write(test, addr, HPAGE_PMD_NR);
+	hk_remap(test, addr + PMD_SIZE - PAGE_SIZE, 1, NULL, HK_RW);
+	hole = hk_block(test, addr) + 4;
+	if (hole == 5)
+		kunit_skip(test, "no contiguous blocks here");
+	pfn = hk_pfn(test, addr);
+	hk_remap(test, addr + hole * PAGE_SIZE, 1, NULL, HK_RW);
+	range = hk_range(test, addr + 5 * PAGE_SIZE, n);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), n);
+	hole -= 5;
+	hk_expect_run(test, range, 0, hole, pfn + 5, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, range->pfns[hole], HK_NONE);
+	hk_expect_run(test, range, hole + 1, n - hole - 1, pfn + hole + 6,
+		      HK_V | HK_W);
+	hmm_range_unregister(range);
+}
+
 static struct kunit_case hk_walk_cases[] = {
 	KUNIT_CASE_SLOW(random_snapshots_match_a_slow_walk),
 	KUNIT_CASE_SLOW(runs_of_entries_match_a_slow_walk),
@@ -829,6 +870,7 @@ static struct kunit_case hk_walk_cases[] = {
 	KUNIT_CASE(order_of_huge_pages_is_a_pmds),
 	KUNIT_CASE(order_of_hugetlb_pages_is_theirs),
 	KUNIT_CASE(order_of_a_split_huge_page_is_0),
+	KUNIT_CASE(contiguous_blocks_end_where_others_begin),
 	KUNIT_CASE(interval_api_sees_the_same_of_anything),
 	KUNIT_CASE(interval_api_gets_the_same_pages),
 	{}
