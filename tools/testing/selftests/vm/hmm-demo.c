@@ -452,6 +452,9 @@ static void engine_writes(struct demo *d)
 	     -edu_store(d->edu, d->engine.start, d->engine.size, &copy));
 	same_answer(d, d->sent, cpu_compute(d->engine));
 	note_engine(d, "wrote", &copy);
+	/* The transfer that is repeated without the mapping */
+	same(d, "errno of the engine's last write", 0,
+	     -edu_store(d->edu, d->engine.start, EDU_WORD, &copy));
 	d->iova = copy.iova;
 }
 

@@ -356,8 +356,9 @@ EDU_TEST(write_after_munmap_faults)
 
 	ASSERT_NE(MAP_FAILED, ptr);
 	ASSERT_EQ(0, edu_load(self->fd, self->data, LEN, NULL));
-	ASSERT_EQ(0, edu_store(self->fd, ptr, LEN, &self->copy));
+	ASSERT_EQ(0, edu_store(self->fd, ptr, LEN, NULL));
 	ASSERT_EQ(0, memcmp(ptr, self->data, LEN));
+	ASSERT_EQ(0, edu_store(self->fd, ptr, EDU_WORD, &self->copy));
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 	canary = canary_map();
 	ASSERT_NE(MAP_FAILED, canary);
@@ -373,13 +374,14 @@ EDU_TEST(read_after_munmap_faults)
 
 	ASSERT_NE(MAP_FAILED, ptr);
 	memcpy(ptr, self->data, LEN);
-	ASSERT_EQ(0, edu_load(self->fd, ptr, LEN, &self->copy));
+	ASSERT_EQ(0, edu_load(self->fd, ptr, LEN, NULL));
+	ASSERT_EQ(0, edu_load(self->fd, ptr, EDU_WORD, &self->copy));
 	ASSERT_EQ(0, munmap(ptr, PAGE));
 	canary = canary_map();
 	ASSERT_NE(MAP_FAILED, canary);
 	EXPECT_TRUE(edu_replay_faults(self->fd, self->copy.iova));
 	ASSERT_EQ(0, edu_store(self->fd, self->buf, LEN, NULL));
-	EXPECT_NE(0, memcmp(self->buf, canary, LEN));
+	EXPECT_NE(0, memcmp(self->buf, canary, EDU_WORD));
 	ASSERT_EQ(0, munmap(canary, CANARY_SIZE));
 }
 

@@ -121,6 +121,12 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
 	return false;
 }
 
+/*
+ * The last transfer before edu_replay_faults() has this length: some IOMMUs
+ * report a fault for each word, and print few of many reports.
+ */
+#define EDU_WORD	4
+
 /**
  * struct edu_fault - the IOMMU's report of a fault
  * @text: in the line that the verdict looks for

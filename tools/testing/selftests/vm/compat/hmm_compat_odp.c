@@ -14,6 +14,8 @@
 #include <linux/dma-mapping.h>
 #include <linux/hmm.h>
 #include <linux/mutex.h>
+#include <linux/of.h>
+#include <linux/of_device.h>
 #include <linux/platform_device.h>
 #include <linux/sched/signal.h>
 
@@ -266,6 +268,17 @@ static struct compat_driver compat_driver = {
 	.copy		= odp_copy,
 };
 
+/* A device tree says which devices are coherent; HMM maps for no others. */
+static void odp_make_coherent(struct device *dev)
+{
+	struct device_node *coherent =
+		of_find_node_with_property(NULL, "dma-coherent");
+
+	if (coherent)
+		of_dma_configure(dev, coherent, true);
+	of_node_put(coherent);
+}
+
 static int __init odp_init(void)
 {
 	int ret;
@@ -275,6 +288,7 @@ static int __init odp_init(void)
 	if (IS_ERR(odp_device))
 		return PTR_ERR(odp_device);
 	ret = dma_coerce_mask_and_coherent(&odp_device->dev, DMA_BIT_MASK(64));
+	odp_make_coherent(&odp_device->dev);
 	if (!ret)
 		ret = compat_init("hmm_compat_odp");
 	if (ret)
