@@ -442,6 +442,15 @@ static void post_recv(const struct op *op)
 
 static int sends_done, recvs_done;
 
+/* An end that has failed sends nothing any more. */
+static void check_peer(void)
+{
+	char c;
+
+	if (!recv(sock, &c, 1, MSG_PEEK | MSG_DONTWAIT))
+		fail("the peer is gone");
+}
+
 static void poll_one(void)
 {
 	struct ibv_wc wc;
@@ -450,6 +459,7 @@ static void poll_one(void)
 	if (n < 0)
 		fail("poll_cq");
 	if (!n) {
+		check_peer();
 		sched_yield();
 		return;
 	}
