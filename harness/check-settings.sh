@@ -222,7 +222,7 @@ clients) on_demand ;;
 mutants) shard ;;
 esac
 case $verb in
-bench | clients | check | series | series-check | interval-users)
+clients | check | series | series-check | interval-users)
 	default_arch ;;
 esac
 case $verb in

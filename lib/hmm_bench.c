@@ -1018,7 +1018,7 @@ static int bench_check(const struct hmm_bench_run *run)
 		return -EINVAL;
 	if (!PAGE_ALIGNED(run->addr) || !PAGE_ALIGNED(run->others_addr) ||
 	    run->addr > TASK_SIZE - len - PAGE_SIZE ||
-	    run->others_addr > TASK_SIZE - 2 * HMM_BENCH_MAX_OTHERS * PAGE_SIZE)
+	    run->others_addr > TASK_SIZE - 2 * run->others * PAGE_SIZE)
 		return -EINVAL;
 	return 0;
 }

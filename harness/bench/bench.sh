@@ -13,6 +13,9 @@ set -euo pipefail
 . "${0%/*}/../lib.sh"
 
 readonly ROWS=$HARNESS/bench/rows
+# Another architecture has its own bounds: ROW<tab>BOUND; the other rows have
+# none there.
+readonly BOUNDS=$HARNESS/arch/$ARCH.bounds
 readonly TEST_FAILED=1
 
 # guest VERB: boot with a folder for this boot; $out is the output of its
@@ -23,23 +26,35 @@ guest()
 	RESULTS=$RESULTS/$1 "$HARNESS/guest/guest.sh" "$1"
 }
 
-# only_rows: print the rows that ONLY selects.
+# only_rows: print the rows that ONLY selects, with the architecture's bounds.
 only_rows()
 {
-	awk -F '\t' -v only="${ONLY-}" '!/^(#|$)/ && index($1, only)' "$ROWS"
+	local lists=(file=rows "$ROWS")
+
+	[ ! -e "$BOUNDS" ] || lists=(file=bounds "$BOUNDS" "${lists[@]}")
+	awk -F '\t' -v OFS='\t' -v only="${ONLY-}" '
+		/^(#|$)/ { next }
+		file == "bounds" { bound[$1] = $2; own = 1; next }
+		own { $2 = $1 in bound ? bound[$1] : "-"; $3 = "-" }
+		index($1, only)' "${lists[@]}"
+}
+
+# waivers: print those of every base and those of this base, which are for the
+# bounds in bench/rows.
+waivers()
+{
+	[ ! -e "$BOUNDS" ] || return 0
+	cat "$HARNESS/bench/waivers"
+	[ ! -e "$SERIES/waivers" ] || cat "$SERIES/waivers"
 }
 
 count()
 {
-	local waivers
-
 	only_rows > "$RESULTS/rows"
 	HMM_CPUS=counted guest count || return
-	# Those of every base, then those of this base.
-	waivers=("$HARNESS/bench/waivers")
-	[ ! -e "$SERIES/waivers" ] || waivers+=("$SERIES/waivers")
+	waivers > "$RESULTS/waivers"
 	awk -f "$HARNESS/bench/table.awk" -v tsv="$RESULTS/bench.tsv" \
-		file=rows "$RESULTS/rows" file=waivers "${waivers[@]}" \
+		file=rows "$RESULTS/rows" file=waivers "$RESULTS/waivers" \
 		file=counts "$out"
 }
 

@@ -457,6 +457,28 @@ test_bench_not_measured()
 	fails grep -q 'not measured' out
 }
 
+# An architecture may have its own bounds, and then no waivers.
+test_bench_bounds_of_architecture()
+{
+	local bench=(HARNESS="$PWD/harness" RESULTS="$PWD/results" SERIES=none
+		     ONLY=snapshot-contiguous harness/bench/bench.sh)
+
+	cp -r "$harness" harness
+	cat > harness/guest/guest.sh <<-'END'
+		#!/bin/sh
+		mkdir -p "$RESULTS"
+		printf 'cycles\t1\ncount\t%s\tours\tpage\t5.0\t2\n' \
+			"$ONLY" "interval-$ONLY" > "$RESULTS/output.log"
+	END
+	printf 'snapshot-contiguous\t5\n' > harness/arch/own.bounds
+	printf 'snapshot-contiguous\ta reason\n' > harness/bench/waivers
+	alone ARCH=own "${bench[@]}"
+	printf 'snapshot-contiguous\t4\n' > harness/arch/own.bounds
+	fails alone ARCH=own "${bench[@]}"
+	# There it has two calls where it may have one, without a waiver.
+	fails alone ARCH=x86_64 "${bench[@]}"
+}
+
 # In the guest, a crash fails, and a row that was not measured does not.
 test_bench_wall_status()
 {
