@@ -106,7 +106,7 @@
 #define LAST(d)		((d) + 2)
 #define ENTRY(d, p)	((d) * PAGES + (p))
 
-/* Whose update it is: the invalidators' and exit's, then the devices' */
+/* Keys of updates: the invalidators' and exit's, then the devices' */
 #define KEY_EXIT	1
 #define KEY_DEVICE	2
 #define KEYS		4
