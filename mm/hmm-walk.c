@@ -413,9 +413,9 @@ hmm_fill_pte_batch_sticky(const struct hmm_walk *w, pte_t *ptep, pte_t pte,
 }
 
 /* The loop is compiled twice: encodings without sticky bits pay nothing. */
-static unsigned long hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep,
-					pte_t pte, u64 bits, u64 *out,
-					unsigned long n)
+static __always_inline unsigned long
+hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep, pte_t pte, u64 bits,
+		   u64 *out, unsigned long n)
 {
 	if (unlikely(w->enc.sticky))
 		return hmm_fill_pte_batch_sticky(w, ptep, pte, bits, out, n);
@@ -427,8 +427,9 @@ static unsigned long hmm_fill_pte_batch(const struct hmm_walk *w, pte_t *ptep,
  * must be faulted. Entries that can't be written are a batch of one each if
  * requests differ and some are for writing.
  */
-static unsigned long hmm_walk_batch(struct hmm_walk *w, pte_t *ptep, pte_t pte,
-				    unsigned long addr, unsigned long end)
+static __always_inline unsigned long
+hmm_walk_batch(struct hmm_walk *w, pte_t *ptep, pte_t pte, unsigned long addr,
+	       unsigned long end)
 {
 	unsigned long n = (end - addr) >> PAGE_SHIFT;
 	u64 bits = w->enc.valid;
