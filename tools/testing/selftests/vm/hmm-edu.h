@@ -133,7 +133,7 @@ static inline bool edu_log_has(int log, const char *text, double seconds)
  * @addr: in the line with the address, which may be another one
  */
 struct edu_fault {
-	char text[64];
+	const char *text;
 	char addr[64];
 };
 
@@ -143,12 +143,12 @@ static inline void edu_fault_at(struct edu_fault *fault, uint64_t iova)
 		/* Without the offset in the page */
 		snprintf(fault->addr, sizeof(fault->addr),
 			 "fault addr 0x%" PRIx64 " [", iova & ~(uint64_t)0xfff);
-		strcpy(fault->text, fault->addr);
+		fault->text = fault->addr;
 	} else {
 		/* An SMMU: the words of the event, each in a line */
 		snprintf(fault->addr, sizeof(fault->addr), "0x%016" PRIx64,
 			 iova);
-		strcpy(fault->text, "event 0x10 received");
+		fault->text = "event 0x10 received";
 	}
 }
 
