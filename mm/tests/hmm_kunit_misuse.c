@@ -405,7 +405,7 @@ static void hk_device_writes(struct kunit *test, unsigned long addr, bool dirty)
 	KUNIT_ASSERT_EQ(test, hk_fault(test, range, 0), 1);
 	KUNIT_ASSERT_TRUE(test, range->pfns[0] & HK_W);
 	page = hmm_device_entry_to_page(range, range->pfns[0]);
-	memset_page(page, 0, (u8)HK_WORD, PAGE_SIZE);
+	memset_page(page, 0, HK_WORD & 0xff, PAGE_SIZE);
 	if (dirty)
 		folio_mark_dirty(page_folio(page));
 	hmm_range_unregister(range);
