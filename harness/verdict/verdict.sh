@@ -50,11 +50,22 @@ list() {
 	fi
 }
 
+# log_once: print the kernel's log. A message that printk cut short and printed
+# again is an empty line, so that lines keep their numbers.
+log_once() {
+	LC_ALL=C awk '
+		{ again = /[*][*] replaying previous printk message [*][*]/ }
+		NR > 1 { print again ? "" : held }
+		{ held = again ? "" : $0 }
+		END { if (NR) print held }
+	' "$(evidence serial.log)"
+}
+
 [ -d "$dir" ] || { echo "verdict: no such folder: $dir"; exit 3; }
 split_suites
 
 # The C locale: a log may have any byte.
-LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
+log_once | LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
 	file=policy "$here/policy" \
 	file=skips "${HMM_SKIPS:-$here/../guest/skips}" \
 	file=skips "$(list "${HMM_BASE_SKIPS:-${SERIES-}/skips}")" \
@@ -65,4 +76,4 @@ LC_ALL=C awk -v mode="$mode" -v dir="$dir" -f "$here/verdict.awk" \
 	file=job "$(evidence job)" \
 	file=qemu "$(evidence qemu)" \
 	file=result "$(evidence result)" \
-	file=log "$(evidence serial.log)"
+	file=log -
