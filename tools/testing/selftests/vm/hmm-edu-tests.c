@@ -580,19 +580,6 @@ EDU_TEST(transfer_races_exit)
 
 /* Removal of the device */
 
-static int sysfs_write(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 EDU_TEST(transfer_races_hot_unplug)
 {
 	char *ptr = map_anon(PAGE);
@@ -605,8 +592,8 @@ EDU_TEST(transfer_races_hot_unplug)
 		pthread_t thread;
 
 		ASSERT_EQ(0, transfer_begin(&t, &thread, self->fd, ptr, round));
-		ASSERT_EQ(0, sysfs_write("/sys/bus/pci/devices/" EDU "/remove",
-					 "1"));
+		ASSERT_EQ(0, hmm_write_number("/sys/bus/pci/devices/" EDU
+					      "/remove", 1));
 		ASSERT_EQ(0, pthread_join(thread, NULL));
 		ASSERT_TRUE(!t.err || t.err == -ENODEV);
 		hit += t.err == -ENODEV;
@@ -614,7 +601,7 @@ EDU_TEST(transfer_races_hot_unplug)
 		EXPECT_EQ(-ENODEV, edu_load(self->fd, ptr, LEN, NULL));
 		EXPECT_EQ(-ENODEV, edu_replay(self->fd));
 		EXPECT_EQ(-ENOENT, edu_open(EDU));
-		ASSERT_EQ(0, sysfs_write("/sys/bus/pci/rescan", "1"));
+		ASSERT_EQ(0, hmm_write_number("/sys/bus/pci/rescan", 1));
 		ASSERT_EQ(0, close(self->fd));
 		self->fd = edu_open(EDU);
 		ASSERT_LE(0, self->fd);

@@ -14,22 +14,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hmm-util.h"
+
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define NO_FAIL_NTH	"no fault injection in this kernel"
 
 static inline int fail_set(const char *kind, const char *name, const char *text)
 {
 	char path[128];
-	int fd, err = 0;
 
 	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", kind, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
+	return hmm_write_text(path, text);
 }
 
 /*

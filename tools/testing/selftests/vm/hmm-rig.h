@@ -188,16 +188,6 @@ static inline int rig_discard(struct rig *r, void *addr, size_t size)
 	return madvise(addr, size, advice) ? -errno : 0;
 }
 
-static inline int knob_write(const char *path, long value)
-{
-	FILE *file = fopen(path, "we");
-
-	if (!file)
-		return -errno;
-	fprintf(file, "%ld\n", value);
-	return fclose(file) ? -errno : 0;
-}
-
 /*
  * Each request comes as two macros: one that must succeed, and one that must
  * fail with a given error. The names are short, as tests consist of them.
@@ -304,14 +294,14 @@ static inline void knob_set(struct knob *knob)
 	if (fscanf(file, "%ld", &knob->old) != 1 ||
 	    (knob->at_least && knob->old >= knob->want))
 		knob->old = -1;
-	else if (knob_write(knob->path, knob->want))
+	else if (hmm_write_number(knob->path, knob->want))
 		ksft_print_msg("cannot set %s\n", knob->path);
 	fclose(file);
 }
 
 static inline void knob_restore(struct knob *knob)
 {
-	if (knob->old >= 0 && knob_write(knob->path, knob->old))
+	if (knob->old >= 0 && hmm_write_number(knob->path, knob->old))
 		ksft_print_msg("cannot set %s back\n", knob->path);
 }
 

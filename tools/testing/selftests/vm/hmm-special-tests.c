@@ -132,12 +132,12 @@ static int scan_zero(char *zero)
 	zero[PAGE] = 1;
 	if (sched_setaffinity(0, sizeof(first), &first) ||
 	    hmm_move_pages(zero + PAGE, 1, 1) != 1 ||
-	    knob_write(NUMA_BALANCING, 1))
+	    hmm_write_number(NUMA_BALANCING, 1))
 		return -1;
 	while (hmm_page_node(zero + PAGE) == 1 && hmm_now() < end)
 		for (int i = 0; i < 1000 * 1000; i++)
 			__atomic_store_n(zero + PAGE, 1, __ATOMIC_RELAXED);
-	return knob_write(NUMA_BALANCING, 0) || hmm_page_node(zero + PAGE);
+	return hmm_write_number(NUMA_BALANCING, 0) || hmm_page_node(zero + PAGE);
 }
 
 /*

@@ -165,42 +165,20 @@ struct span {
 #define CGROUP		"/tmp/hmm-tests-cgroup"
 #define LIMITED		CGROUP "/limited"
 
-static int file_write(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = write(fd, text, strlen(text));
-	if (n < 0)
-		n = -errno;
-	close(fd);
-	return n < 0 ? n : 0;
-}
-
-static int file_write_number(const char *path, unsigned long number)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%lu", number);
-	return file_write(path, text);
-}
-
 /* Move this process to a cgroup that has @limit bytes; 0 or -errno. */
 static int cgroup_enter(size_t limit)
 {
 	if (mkdir(CGROUP, 0755) || mount("none", CGROUP, "cgroup2", 0, NULL))
 		return -errno;
-	return file_write(CGROUP "/cgroup.subtree_control", "+memory") ?:
+	return hmm_write_text(CGROUP "/cgroup.subtree_control", "+memory") ?:
 	       (mkdir(LIMITED, 0755) ? -errno : 0) ?:
-	       file_write_number(LIMITED "/memory.max", limit) ?:
-	       file_write(LIMITED "/cgroup.procs", "0");
+	       hmm_write_number(LIMITED "/memory.max", limit) ?:
+	       hmm_write_text(LIMITED "/cgroup.procs", "0");
 }
 
 static int cgroup_leave(void)
 {
-	int err = file_write(CGROUP "/cgroup.procs", "0");
+	int err = hmm_write_text(CGROUP "/cgroup.procs", "0");
 
 	if (!err && (rmdir(LIMITED) || umount(CGROUP) || rmdir(CGROUP)))
 		err = -errno;
@@ -216,11 +194,11 @@ static int trace_event(const char *name, const struct span *span)
 	snprintf(path, sizeof(path), INSTANCE "/events/hmm/%s/filter", name);
 	snprintf(text, sizeof(text), "start < 0x%lx && end > 0x%lx", span->end,
 		 span->start);
-	err = file_write(path, text);
+	err = hmm_write_text(path, text);
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), INSTANCE "/events/hmm/%s/enable", name);
-	return file_write(path, "1");
+	return hmm_write_text(path, "1");
 }
 
 /*
@@ -236,8 +214,8 @@ static int trace_start(const struct span *span)
 	if (mkdir(INSTANCE, 0755))
 		return -errno;
 	/* All CPUs must agree about the order of events */
-	err = file_write(INSTANCE "/trace_clock", "mono") ?:
-	      file_write(INSTANCE "/buffer_size_kb", "4096") ?:
+	err = hmm_write_text(INSTANCE "/trace_clock", "mono") ?:
+	      hmm_write_text(INSTANCE "/buffer_size_kb", "4096") ?:
 	      trace_event("hmm_invalidate_start", span) ?:
 	      trace_event("hmm_walk_table", span) ?:
 	      trace_event("hmm_range_hit", span) ?:

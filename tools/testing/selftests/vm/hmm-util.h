@@ -121,6 +121,29 @@ static inline void hmm_fill(void *buf, size_t size)
 	}
 }
 
+/* Write to a file of the kernel's. Each returns 0 or -errno. */
+
+static inline int hmm_write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static inline int hmm_write_number(const char *path, long number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", number);
+	return hmm_write_text(path, text);
+}
+
 /* Seconds of CLOCK_MONOTONIC. */
 static inline double hmm_now(void)
 {
