@@ -98,9 +98,6 @@ root()
 	host)
 		[ "$ARCH" = "$(uname -m)" ] ||
 			refuse ROOT "this machine's programs do not run on $ARCH"
-		# Programs misread their arguments there; the cause is unknown.
-		[ "$KERNEL" != 6.12 ] || [ -n "${KSRC-}" ] || refuse ROOT \
-			"the host's programs fail on 6.12: give KERNEL=mainline"
 		;;
 	*) refuse ROOT "give host, or nothing for the guest's own" ;;
 	esac

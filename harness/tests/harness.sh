@@ -102,7 +102,6 @@ test_settings_refused()
 	refused 'PAGES=: ' test ARCH=arm64 PAGES=
 	refused 'PAGES=4K 64K: ' test ARCH=arm64 PAGES='4K 64K'
 	refused 'ARCH=arm64: ' check ARCH=arm64
-	refused 'ROOT=host: ' guest CMD=true ROOT=host
 	refused 'WITH=none: ' kernel WITH=none
 	refused 'WITH=../configs/rdma: ' kernel WITH=../configs/rdma
 	refused 'LEAKS=maybe: ' guest CMD=true LEAKS=maybe
@@ -127,7 +126,7 @@ test_settings_accepted()
 	accepted test ARCH=arm64 PAGES=64K
 	accepted modules ARCH=arm64 M=harness/tests/driver
 	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
-	accepted guest CMD=true ROOT=host KERNEL=mainline
+	accepted guest CMD=true ROOT=host
 	accepted shell ROOT= FILES=Makefile LEAKS=1
 	accepted gdb CMD=true EXTRA_CONFIG=configs/trace.config
 	accepted test ROOT=elsewhere
