@@ -48,6 +48,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "connect.h"
+
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
 #endif
@@ -290,16 +292,11 @@ static void enter_netns(const char *name)
 
 static void open_device(const char *name)
 {
-	struct ibv_device **list = ibv_get_device_list(NULL);
 	struct ibv_device_attr_ex attr;
-	int i;
 
-	for (i = 0; list && list[i]; i++)
-		if (!strcmp(ibv_get_device_name(list[i]), name))
-			ctx = ibv_open_device(list[i]);
+	ctx = open_rdma(name);
 	if (!ctx)
 		fail("no device %s", name);
-	ibv_free_device_list(list);
 	if (ibv_query_device_ex(ctx, NULL, &attr))
 		fail("query_device_ex");
 	if (!opt.pinned && !(attr.odp_caps.general_caps & IBV_ODP_SUPPORT)) {
@@ -307,19 +304,6 @@ static void open_device(const char *name)
 		fflush(stdout);
 		_exit(EXIT_SKIP);
 	}
-}
-
-/* The GID of the IPv4 address: ::ffff:a.b.c.d */
-static int find_gid(union ibv_gid *gid)
-{
-	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
-	int i;
-
-	for (i = 0; i < 64; i++)
-		if (!ibv_query_gid(ctx, 1, i, gid) &&
-		    !memcmp(gid->raw, mapped, sizeof(mapped)))
-			return i;
-	fail("no GID of an IPv4 address");
 }
 
 static void make_region(void)
@@ -366,68 +350,21 @@ static void make_qp(void)
 	mine.qpn = qp->qp_num;
 }
 
-static void modify_qp(struct ibv_qp_attr *attr, int mask)
-{
-	if (ibv_modify_qp(qp, attr, mask | IBV_QP_STATE))
-		fail("no way to state %d of the QP", attr->qp_state);
-}
-
-static void may_receive(int sgid_index)
-{
-	struct ibv_qp_attr init = {
-		.qp_state = IBV_QPS_INIT,
-		.port_num = 1,
-		.qp_access_flags = ACCESS,
-	};
-	struct ibv_qp_attr rtr = {
-		.qp_state = IBV_QPS_RTR,
-		.path_mtu = opt.mtu,
-		.dest_qp_num = peer.qpn,
-		.max_dest_rd_atomic = 1,
-		.min_rnr_timer = 12,
-		.ah_attr = {
-			.is_global = 1,
-			.port_num = 1,
-			.grh = {
-				.dgid = peer.gid,
-				.sgid_index = sgid_index,
-				.hop_limit = 4,
-			},
-		},
-	};
-
-	modify_qp(&init, IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	modify_qp(&rtr, IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-		  IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-		  IBV_QP_MIN_RNR_TIMER);
-}
-
-/* The peer may be slow to answer: it faults, on an emulated CPU. */
-static void may_send(void)
-{
-	struct ibv_qp_attr rts = {
-		.qp_state = IBV_QPS_RTS,
-		.timeout = 20,
-		.retry_cnt = 7,
-		.rnr_retry = 7,
-		.max_rd_atomic = 1,
-	};
-
-	modify_qp(&rts, IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-		  IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
-}
-
 static void set_up(const char *device)
 {
-	int sgid_index;
+	struct connection to = { .mtu = opt.mtu, .access = ACCESS };
 
 	open_device(device);
-	sgid_index = find_gid(&mine.gid);
+	to.sgid_index = find_gid(ctx, &mine.gid);
+	if (to.sgid_index < 0)
+		fail("no GID of an IPv4 address");
 	make_qp();
 	make_region();
 	exchange(&mine, &peer, sizeof(peer));
-	may_receive(sgid_index);
-	may_send();
+	to.qpn = peer.qpn;
+	to.gid = peer.gid;
+	if (connect_qp(qp, &to))
+		fail("connect_qp");
 	meet();
 }
 

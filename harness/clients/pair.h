@@ -21,6 +21,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "connect.h"
+
 #define PAIR_DEVICE	"rxe0"
 #define PAIR_ACCESS	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | \
 			 IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC)
@@ -56,35 +58,15 @@ static inline void *map(size_t size, int flags, int fd)
 	return p;
 }
 
-/* The GID of the IPv4 address: ::ffff:a.b.c.d */
-static inline void pair_find_gid(struct pair *pair)
-{
-	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
-	int i;
-
-	for (i = 0; i < 64; i++) {
-		if (ibv_query_gid(pair->ctx, 1, i, &pair->gid) ||
-		    memcmp(pair->gid.raw, mapped, sizeof(mapped)))
-			continue;
-		pair->sgid_index = i;
-		return;
-	}
-	fail("no GID of an IPv4 address");
-}
-
 static inline void pair_open(struct pair *pair)
 {
-	struct ibv_device **list = ibv_get_device_list(NULL);
-	int i;
-
 	memset(pair, 0, sizeof(*pair));
-	for (i = 0; list && list[i]; i++)
-		if (!strcmp(ibv_get_device_name(list[i]), PAIR_DEVICE))
-			pair->ctx = ibv_open_device(list[i]);
+	pair->ctx = open_rdma(PAIR_DEVICE);
 	if (!pair->ctx)
 		fail("no device " PAIR_DEVICE);
-	ibv_free_device_list(list);
-	pair_find_gid(pair);
+	pair->sgid_index = find_gid(pair->ctx, &pair->gid);
+	if (pair->sgid_index < 0)
+		fail("no GID of an IPv4 address");
 	pair->pd = ibv_alloc_pd(pair->ctx);
 	pair->cq = ibv_create_cq(pair->ctx, 64, NULL, NULL, 0);
 	if (!pair->pd || !pair->cq)
@@ -98,58 +80,18 @@ static inline int pair_close(struct pair *pair)
 	       ibv_close_device(pair->ctx);
 }
 
-static inline void pair_modify(struct ibv_qp *qp, struct ibv_qp_attr *attr,
-			       int mask)
+static inline void pair_connect_one(struct pair *pair, int n, enum ibv_mtu mtu)
 {
-	if (ibv_modify_qp(qp, attr, mask | IBV_QP_STATE))
-		fail("modify_qp");
-}
-
-static inline void pair_to_rtr(struct pair *pair, int n, enum ibv_mtu mtu)
-{
-	struct ibv_qp_attr rtr = {
-		.qp_state = IBV_QPS_RTR,
-		.path_mtu = mtu,
-		.dest_qp_num = pair->qp[!n]->qp_num,
-		.max_dest_rd_atomic = 1,
-		.min_rnr_timer = 12,
-		.ah_attr = {
-			.is_global = 1,
-			.port_num = 1,
-			.grh = {
-				.dgid = pair->gid,
-				.sgid_index = pair->sgid_index,
-				.hop_limit = 4,
-			},
-		},
+	const struct connection to = {
+		.qpn = pair->qp[!n]->qp_num,
+		.gid = pair->gid,
+		.sgid_index = pair->sgid_index,
+		.mtu = mtu,
+		.access = PAIR_ACCESS | PAIR_FLUSH,
 	};
 
-	pair_modify(pair->qp[n], &rtr, IBV_QP_AV | IBV_QP_PATH_MTU |
-		    IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-		    IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
-}
-
-static inline void pair_to_rts(struct pair *pair, int n, enum ibv_mtu mtu)
-{
-	struct ibv_qp_attr init = {
-		.qp_state = IBV_QPS_INIT,
-		.port_num = 1,
-		.qp_access_flags = PAIR_ACCESS | PAIR_FLUSH,
-	};
-	/* A responder that faults on an emulated CPU is slow. */
-	struct ibv_qp_attr rts = {
-		.qp_state = IBV_QPS_RTS,
-		.timeout = 20,
-		.retry_cnt = 7,
-		.rnr_retry = 7,
-		.max_rd_atomic = 1,
-	};
-
-	pair_modify(pair->qp[n], &init,
-		    IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	pair_to_rtr(pair, n, mtu);
-	pair_modify(pair->qp[n], &rts, IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-		    IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+	if (connect_qp(pair->qp[n], &to))
+		fail("connect_qp");
 }
 
 /* New queue pairs, also after an error, which ends the old ones. */
@@ -172,7 +114,7 @@ static inline void pair_connect(struct pair *pair, enum ibv_mtu mtu)
 			fail("create_qp");
 	}
 	for (n = 0; n < 2; n++)
-		pair_to_rts(pair, n, mtu);
+		pair_connect_one(pair, n, mtu);
 	while (ibv_poll_cq(pair->cq, 1, &wc) > 0)
 		;
 }
