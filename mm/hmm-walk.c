@@ -15,6 +15,7 @@
 #include <linux/pagewalk.h>
 #include <linux/sched/signal.h>
 #include <linux/secretmem.h>
+#include <linux/swap.h>
 #include <linux/swapops.h>
 #include <trace/events/hmm.h>
 
