@@ -57,7 +57,10 @@ readonly CHECK_PACKAGES='
 clang-format	make check: clang-format
 codespell	make check: spelling
 coccinelle	make check: coccicheck
-gcc-aarch64-linux-gnu	make check: arm64
+gcc-aarch64-linux-gnu	make check: compile
+gcc-powerpc64le-linux-gnu	make check: compile
+gcc-riscv64-linux-gnu	make check: compile
+gcc-s390x-linux-gnu	make check: compile
 git		make check: the patches, references
 graphviz	make check: htmldocs
 perl		make check: checkpatch, kernel-doc
