@@ -78,31 +78,13 @@ static noinline void hmm_fill_sticky(u64 *out, unsigned long n, u64 entry,
 		hmm_put_entry(out++, entry, sticky);
 }
 
-/* Writes @n entries with one value to @out. */
-static void hmm_fill_value(const struct hmm_encoding *enc, u64 *out, u64 value,
-			   unsigned long n)
-{
-	if (likely(!enc->sticky)) {
-		memset64(out, value, n);
-		return;
-	}
-	hmm_fill_sticky(out, n, value, 0, enc->sticky);
-}
-
-static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
-			   unsigned long end, u8 order)
-{
-	if (w->orders)
-		memset(w->orders + hmm_index(w, addr), order,
-		       (end - addr) >> PAGE_SHIFT);
-}
-
 /* Writes @n entries to @out, incrementing by @step. */
-static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
+static __always_inline void hmm_fill_run(u64 *out, unsigned long n, u64 entry,
+					 const u64 step)
 {
 	unsigned int i;
 
-	/* Two instructions a page, as a huge page has many */
+	/* Two instructions a page at most, as a huge page has many */
 	for (; n >= HMM_FILL_UNROLL;
 	     n -= HMM_FILL_UNROLL, out += HMM_FILL_UNROLL) {
 #pragma GCC unroll 256
@@ -111,6 +93,24 @@ static void hmm_fill_pfns(u64 *out, unsigned long n, u64 entry, u64 step)
 	}
 	for (; n; n--, entry += step)
 		*out++ = entry;
+}
+
+/* Writes @n entries with one value to @out. */
+static void hmm_fill_value(const struct hmm_encoding *enc, u64 *out, u64 value,
+			   unsigned long n)
+{
+	if (likely(!enc->sticky))
+		hmm_fill_run(out, n, value, 0);
+	else
+		hmm_fill_sticky(out, n, value, 0, enc->sticky);
+}
+
+static void hmm_set_orders(struct hmm_walk *w, unsigned long addr,
+			   unsigned long end, u8 order)
+{
+	if (w->orders)
+		memset(w->orders + hmm_index(w, addr), order,
+		       (end - addr) >> PAGE_SHIFT);
 }
 
 /* Fills [addr, end), which lies in one leaf. */
@@ -127,8 +127,8 @@ static void hmm_fill(struct hmm_walk *w, unsigned long addr, unsigned long end,
 		hmm_fill_sticky(out, n, hmm_encode(&w->enc, leaf),
 				1ULL << w->enc.shift, w->enc.sticky);
 	else
-		hmm_fill_pfns(out, n, hmm_encode(&w->enc, leaf),
-			      1ULL << w->enc.shift);
+		hmm_fill_run(out, n, hmm_encode(&w->enc, leaf),
+			     1ULL << w->enc.shift);
 }
 
 /* Returns true if @leaf does not satisfy @req: the address must be faulted. */
