@@ -44,6 +44,11 @@ BOOT=(
 	test_hmm.spm_addr_dev1=0x160000000
 	HMM_EDU_OPEN=0000:00:12.0 HMM_PASS_THROUGH=0000:00:12.0
 )
-BOOT_4K=(hugepages=128)
-# Huge pages have 512 MiB, too much for a pool.
-BOOT_64K=()
+# Sizes of contiguous PTEs and PMDs, too.
+BOOT_4K=(
+	hugepages=128
+	hugepagesz=64K hugepages=32
+	hugepagesz=32M hugepages=4
+)
+# Huge pages have 512 MiB, too much for a pool; those of contiguous PTEs 2 MiB.
+BOOT_64K=(hugepagesz=2M hugepages=32)

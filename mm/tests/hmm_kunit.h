@@ -17,6 +17,8 @@
 #include <linux/mmu_notifier.h>
 #include <linux/completion.h>
 
+struct hstate;
+
 /*
  * The bits of an entry in the encoding of hk_range(), &hk_plain. Expected
  * entries are written in this encoding whatever the range uses.
@@ -295,6 +297,8 @@ void hk_remap(struct kunit *test, unsigned long addr, unsigned long npages,
 	      struct file *file, unsigned long prot);
 unsigned long hk_huge(struct kunit *test, unsigned long nr);
 struct file *hk_shmem_file(struct kunit *test, unsigned long len);
+struct file *hk_hugetlb_file_of(struct kunit *test, struct hstate *h,
+				unsigned long nr);
 struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr);
 struct hk_file *hk_file(struct kunit *test, enum hk_file_mode mode,
 			unsigned long npages);

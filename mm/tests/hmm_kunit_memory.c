@@ -80,15 +80,23 @@ struct file *hk_shmem_file(struct kunit *test, unsigned long len)
 			    shmem_file_setup("hmm-kunit", len, VM_NORESERVE));
 }
 
-struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr)
+struct file *hk_hugetlb_file_of(struct kunit *test, struct hstate *h,
+				unsigned long nr)
 {
-	if (default_hstate.free_huge_pages < nr)
+	if (h->free_huge_pages < nr)
 		kunit_skip(test, "no huge pages, boot with hugepages=16");
 	return hk_keep_file(test,
-			    hugetlb_file_setup(HUGETLB_ANON_FILE, nr * PMD_SIZE,
+			    hugetlb_file_setup(HUGETLB_ANON_FILE,
+					       nr * huge_page_size(h),
 					       VM_NORESERVE,
 					       HUGETLB_ANONHUGE_INODE,
-					       PMD_SHIFT));
+					       huge_page_shift(h)));
+}
+
+/* @nr huge pages of the size of a PMD. */
+struct file *hk_hugetlb_file(struct kunit *test, unsigned long nr)
+{
+	return hk_hugetlb_file_of(test, &default_hstate, nr);
 }
 
 static void hk_put_page(void *page)

@@ -634,11 +634,13 @@ static void runs_of_entries_match_a_slow_walk(struct kunit *test)
 
 /* ------------------------------------------------------------------- orders */
 
-static void hk_expect_orders(struct kunit *test, unsigned long addr, u8 order)
+static struct hmm_range *hk_expect_orders(struct kunit *test,
+					  unsigned long addr, unsigned long n,
+					  u8 order)
 {
-	unsigned long n = HPAGE_PMD_NR + 2, i, wrong = 0;
 	struct hmm_range *range = hk_range(test, addr, n);
 	u8 *orders = kunit_kzalloc(test, n, GFP_KERNEL);
+	unsigned long i, wrong = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, orders);
 	memset(orders, 0xee, n);
@@ -649,31 +651,51 @@ static void hk_expect_orders(struct kunit *test, unsigned long addr, u8 order)
 	KUNIT_EXPECT_EQ_MSG(test, wrong, 0, "order %u, not %u", orders[0],
 			    order);
 	hmm_range_unregister(range);
+	return range;
 }
 
 static void order_of_small_pages_is_0(struct kunit *test)
 {
-	hk_expect_orders(test, hk_anon(test, HPAGE_PMD_NR + 2), 0);
+	unsigned long n = HPAGE_PMD_NR + 2;
+
+	hk_expect_orders(test, hk_anon(test, n), n, 0);
 }
 
 static void order_of_huge_pages_is_a_pmds(struct kunit *test)
 {
-	unsigned long addr = hk_huge(test, 2);
+	unsigned long addr = hk_huge(test, 2), n = HPAGE_PMD_NR + 2;
 
 	/* The huge zero page first, then other huge pages. */
-	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
+	hk_expect_orders(test, addr + 7 * PAGE_SIZE, n, HPAGE_PMD_ORDER);
 	addr = hk_huge(test, 2);
 	hk_write(test, addr, 1);
 	hk_write(test, addr + PMD_SIZE, 1);
-	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
+	hk_expect_orders(test, addr + 7 * PAGE_SIZE, n, HPAGE_PMD_ORDER);
 }
 
+/* Some architectures have sizes between, of contiguous PTEs and PMDs. */
 static void order_of_hugetlb_pages_is_theirs(struct kunit *test)
 {
-	unsigned long addr = hk_map(test, hk_hugetlb_file(test, 2),
-				    2 * PMD_SIZE, HK_RW, MAP_SHARED);
+	unsigned long addr, n;
+	struct hmm_range *range;
+	struct hstate *h;
 
-	hk_expect_orders(test, addr + 7 * PAGE_SIZE, HPAGE_PMD_ORDER);
+	for_each_hstate(h) {
+		if (h != &default_hstate && h->free_huge_pages < 2)
+			continue;
+		n = pages_per_huge_page(h);
+		addr = hk_map(test, hk_hugetlb_file_of(test, h, 2),
+			      2 * huge_page_size(h), HK_RW, MAP_SHARED);
+		hk_write(test, addr, 1);
+		hk_write(test, addr + huge_page_size(h), 1);
+		range = hk_expect_orders(test, addr + 7 * PAGE_SIZE, n + 2,
+					 huge_page_order(h));
+		hk_expect_run(test, range, 0, n - 7, hk_pfn(test, addr) + 7,
+			      HK_V | HK_W);
+		addr += huge_page_size(h);
+		hk_expect_run(test, range, n - 7, 9, hk_pfn(test, addr),
+			      HK_V | HK_W);
+	}
 }
 
 static void order_of_a_split_huge_page_is_0(struct kunit *test)
@@ -862,6 +884,83 @@ static void contiguous_blocks_end_where_others_begin(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+#define HK_FOLD_ROUNDS	2000
+/* Two misses each, and two rounds at once: less than a fault's 16 tries. */
+#define HK_FOLDS	3
+
+/* An entry of a block, which is removed and set again in each round. */
+struct hk_folding {
+	struct kunit *test;
+	unsigned long addr;
+	pte_t pte;
+	int round;
+};
+
+/* No invalidation is sent: to a mirror nothing changes. */
+static void hk_fold(void *arg)
+{
+	struct hk_folding *f = arg;
+	int round, last = 0, i;
+
+	while ((round = READ_ONCE(f->round)) >= 0) {
+		for (i = 0; round != last && i < HK_FOLDS; i++)
+			hk_set_pte(f->test, f->addr, f->pte);
+		last = round;
+		cond_resched();
+	}
+}
+
+/* Each entry of a snapshot is the page's, or NONE while its block changes. */
+static void hk_expect_run_or_none(struct kunit *test, struct hmm_range *range,
+				  unsigned long n, unsigned long pfn)
+{
+	unsigned long i, wrong = 0;
+
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), n);
+	for (i = 0; i < n; i++)
+		wrong += range->pfns[i] != HK_NONE &&
+			 range->pfns[i] != hk_entry(pfn + i, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+/*
+ * A block is unfolded and folded when one of its entries goes and comes. That
+ * takes out its other entries for a moment, of which no mirror hears.
+ */
+static void requests_are_met_while_blocks_fold(struct kunit *test)
+{
+	unsigned long addr = hk_huge(test, 1), n, pfn;
+	struct hk_folding f = { .test = test };
+	struct hk_thread *thread;
+	struct hmm_range *range;
+	int i;
+
+	hk_write(test, addr, HPAGE_PMD_NR);
+	hk_remap(test, addr + PMD_SIZE - PAGE_SIZE, 1, NULL, HK_RW);
+	n = hk_block(test, addr) - 1;
+	if (!n)
+		kunit_skip(test, "no contiguous blocks here");
+	pfn = hk_pfn(test, addr);
+	f.addr = addr + n * PAGE_SIZE;
+	f.pte = hk_set_pte(test, f.addr, __pte(0));
+	KUNIT_EXPECT_EQ(test, hk_block(test, addr), 1);
+	hk_set_pte(test, f.addr, f.pte);
+	KUNIT_EXPECT_EQ(test, hk_block(test, addr), n + 1);
+
+	range = hk_range(test, addr, n);
+	hk_request(range, HK_V | HK_W);
+	thread = hk_run(test, hk_fold, &f);
+	for (i = 1; i < HK_FOLD_ROUNDS && test->status == KUNIT_SUCCESS; i++) {
+		WRITE_ONCE(f.round, i);
+		KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), n);
+		hk_expect_run(test, range, 0, n, pfn, HK_V | HK_W);
+		hk_expect_run_or_none(test, range, n, pfn);
+	}
+	WRITE_ONCE(f.round, -1);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(thread, HK_LONG_MS));
+	hmm_range_unregister(range);
+}
+
 static struct kunit_case hk_walk_cases[] = {
 	KUNIT_CASE_SLOW(random_snapshots_match_a_slow_walk),
 	KUNIT_CASE_SLOW(runs_of_entries_match_a_slow_walk),
@@ -871,6 +970,7 @@ static struct kunit_case hk_walk_cases[] = {
 	KUNIT_CASE(order_of_hugetlb_pages_is_theirs),
 	KUNIT_CASE(order_of_a_split_huge_page_is_0),
 	KUNIT_CASE(contiguous_blocks_end_where_others_begin),
+	KUNIT_CASE(requests_are_met_while_blocks_fold),
 	KUNIT_CASE(interval_api_sees_the_same_of_anything),
 	KUNIT_CASE(interval_api_gets_the_same_pages),
 	{}
