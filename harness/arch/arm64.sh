@@ -20,7 +20,7 @@ qemu-user	make test ONLY=NAME: the names of the tests
 
 RUN=qemu-aarch64
 
-QEMU=(qemu-system-aarch64 -M virt,gic-version=3,iommu=smmuv3)
+QEMU=(qemu-system-aarch64 -M virt,gic-version=3,iommu=smmuv3,mte=on)
 # Its counter has a tick for each nanosecond, as the benchmarks count those.
 QEMU_CPU=max,pauth-impdef=on,cntfrq=1000000000
 # ttyS0 and ttyS1; the console, the machine's only own port, is ttyAMA0.

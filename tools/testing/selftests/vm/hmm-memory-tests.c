@@ -20,6 +20,7 @@
 
 #include "hmm-module.h"
 #include "hmm-race.h"
+#include "hmm-tags.h"
 #include "hmm-util.h"
 
 #define NPAGES		160UL
@@ -261,6 +262,43 @@ MEMORY_TEST(moves_again_what_came_home)
 		hmm_fill(self->data, SIZE);
 		memcpy(self->ptr, self->data, SIZE);
 	}
+}
+
+/* The number of pages that lost one of their tags. */
+static size_t lost_tags(char *ptr)
+{
+	size_t lost = 0;
+
+	for (size_t i = 0; i < NPAGES; i += 2)
+		lost += hmm_get_tag(ptr + i * PAGE) != i % 15 + 1 ||
+			hmm_get_tag(ptr + i * PAGE + PAGE - 16) != i % 13 + 1;
+	return lost;
+}
+
+/* Every other page has tags, so that PTEs beside each other differ. */
+MEMORY_TEST(tags_stay_when_the_device_writes_and_pages_move)
+{
+	if (!hmm_has_tags())
+		SKIP(return, "this CPU has no tags of memory");
+	for (size_t i = 0; i < NPAGES; i += 2) {
+		ASSERT_EQ(0, mprotect(self->ptr + i * PAGE, PAGE,
+				      FULL_ACCESS | PROT_MTE));
+		hmm_set_tag(self->ptr + i * PAGE, i % 15 + 1);
+		hmm_set_tag(self->ptr + i * PAGE + PAGE - 16, i % 13 + 1);
+	}
+	test_device_sees_data();
+	hmm_fill(self->data, SIZE);
+	memcpy(self->buf, self->data, SIZE);
+	test_request(WRITE, self->ptr, NPAGES);
+	EXPECT_EQ(0, lost_tags(self->ptr));
+	test_cpu_sees_data();
+	test_move_all();
+	test_pages(NPAGES);
+	test_device_sees_data();
+	test_request(MIGRATE_TO_SYS, self->ptr, NPAGES);
+	test_pages(0);
+	EXPECT_EQ(0, lost_tags(self->ptr));
+	test_cpu_sees_data();
 }
 
 MEMORY_TEST(migrating_home_what_is_there_moves_nothing)
