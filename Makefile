@@ -48,7 +48,8 @@ Heterogeneous memory management for the kernel: mirrors.
   KSRC=DIR                 base: another kernel tree
   EXTRA_CONFIG=FILE        options of the kernel, in addition
   LEAKS=1                  make guest and shell scan for leaks (DEBUG=1)
-  ARCH=arm64               run, test, guest, shell, modules: another
+  ARCH=arm64               run, test, guest, shell, modules, bench,
+                           series-check, interval-users: another
                            architecture than x86_64, cross-built
   PAGES=64K                with another page size of ARCH=arm64
   ACCEL=kvm                QEMU's accelerator (tcg)

@@ -219,7 +219,7 @@ clients) on_demand ;;
 mutants) shard ;;
 esac
 case $verb in
-clients | check | series | series-check | interval-users)
+clients | check | series)
 	default_arch ;;
 esac
 case $verb in

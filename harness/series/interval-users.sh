@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	interval-users.sh BASE		(with TOP, HARNESS and SERIES set)
+#	interval-users.sh BASE	(with TOP, HARNESS, SERIES and USERS_OUT set)
 #
 # Compiles every in-tree user of the interval API, with warnings as errors: the
 # files that move-interval.sh changes, and the files that include a header that
@@ -17,7 +17,7 @@ readonly EXPECTED='amdgpu amdkfd nouveau core mlx5'
 
 base=$1
 tree=$base/tree
-out=$base/interval-users
+out=$USERS_OUT
 
 # moved: print the changed files of the base, under their new names.
 moved()

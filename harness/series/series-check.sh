@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	series-check.sh BASE		(with HARNESS set)
+#	series-check.sh BASE		(with HARNESS and USERS_OUT set)
 #
 # Applies the patches in BASE/series as a maintainer does, with `git am` on the
 # pristine base, one by one. Compiles the files that each patch changes, with
@@ -23,7 +23,7 @@ readonly FLAGS='-Werror -DCONFIG_HMM_MIRROR=1'
 base=$1
 out=$base/series-check
 tree=$out/tree
-kbuild=$out/kernel
+kbuild=$USERS_OUT/series-check
 
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_AUTHOR_NAME=hmm GIT_AUTHOR_EMAIL=hmm
@@ -68,7 +68,7 @@ touched()
 # configure: KCONFIG_ALLCONFIG ignores options that do not exist yet.
 configure()
 {
-	local options=$base/interval-users/kernel/asked.config
+	local options=$USERS_OUT/kernel/asked.config
 
 	mkdir -p "$kbuild"
 	KCONFIG_ALLCONFIG=$options make -s --no-print-directory \
@@ -95,7 +95,7 @@ build_programs()
 	local file
 
 	while read -r file; do
-		${GUEST_CC:-gcc} -c -w -O2 -pthread -D_GNU_SOURCE= -I"$tree" \
+		${GUEST_CC:-${CROSS_COMPILE}gcc} -c -w -O2 -pthread -D_GNU_SOURCE= -I"$tree" \
 			-I"$tree/tools/testing/selftests" \
 			-I"$tree/tools/include/uapi" -o "$out/program.o" \
 			"$tree/$file" || return 1

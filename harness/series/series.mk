@@ -8,10 +8,13 @@
 #	make interval-users	compiles all users of the interval API
 
 # The guest's options and those of all drivers that use the interval API.
-USERS := $(BASE)/interval-users/kernel/.config
+export USERS_OUT := $(BASE)/$(MACHINE:%=%-)interval-users
+USERS := $(USERS_OUT)/kernel/.config
 USERS_FRAGMENTS := $(MACHINE_FRAGMENTS) $(BASE_FRAGMENTS) \
 	$(TOP)/configs/interval-users.config \
-	$(wildcard $(SERIES)/interval-users.config)
+	$(wildcard $(SERIES)/interval-users.config) \
+	$(wildcard $(TOP)/configs/$(ARCH)-interval-users.config) \
+	$(wildcard $(SERIES)/$(ARCH)-interval-users.config)
 
 .PHONY: mail series series-check interval-users
 mail: $(BASE)/tree/.laid

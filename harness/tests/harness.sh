@@ -125,6 +125,8 @@ test_settings_accepted()
 	accepted tree KERNEL=mainline DEBUG= TIMEOUT=
 	accepted test ARCH=arm64 PAGES=64K
 	accepted modules ARCH=arm64 M=harness/tests/driver
+	accepted interval-users ARCH=arm64
+	accepted series-check ARCH=arm64 PAGES=64K
 	accepted guest "CMD=\$(true)" FILES='Makefile harness/front.sh'
 	accepted guest CMD=true ROOT=host
 	accepted shell ROOT= FILES=Makefile LEAKS=1
