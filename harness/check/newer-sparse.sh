@@ -33,16 +33,7 @@ download()
 [ "$1" != --download ] || { download "$2"; exit; }
 
 command=$1 dir=$1.files
-[ ! -x "$command" ] || exit 0
-mkdir -p "${command%/*}"
-exec {lock}> "$command.lock"
-flock "$lock"
-[ ! -x "$command" ] || exit 0
-rm -rf -- "$dir"
-mkdir -- "$dir"
-HMM_HINT="is there a network, and does apt-get update work?" \
-	"${0%/*}/../progress.sh" "fetching a newer sparse" "$command.log" \
-	"$0" --download "$dir" || exit "$BUILD_FAILED"
+fetch_once "$command" "a newer sparse"
 cat > "$command.new" <<EOF
 #!/bin/sh
 exec "$dir/$LOADER" --library-path "$dir/usr/lib/x86_64-linux-gnu" \\

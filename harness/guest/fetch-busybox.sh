@@ -38,15 +38,6 @@ download()
 
 [ "$1" != --download ] || { download "$2"; exit; }
 
-command=$1 dir=$1.files
-mkdir -p "${command%/*}"
-exec {lock}> "$command.lock"
-flock "$lock"
-[ ! -x "$command" ] || exit 0
-rm -rf -- "$dir"
-mkdir -- "$dir"
-HMM_HINT="is there a network, and does apt-get update work?" \
-	"${0%/*}/../progress.sh" "fetching $PACKAGE for $ARCH" "$command.log" \
-	"$0" --download "$dir" || exit "$BUILD_FAILED"
-mv -- "$dir/bin/busybox" "$command"
-rm -rf -- "$dir"
+fetch_once "$1" "$PACKAGE for $ARCH"
+mv -- "$1.files/bin/busybox" "$1"
+rm -rf -- "$1.files"

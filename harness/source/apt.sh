@@ -69,3 +69,21 @@ update_lists()
 	private_apt "$1" apt-get update
 	[ "$1" != newer ] || private_apt "$1" apt-get update
 }
+
+# fetch_once COMMAND PURPOSE: exit if COMMAND exists; else make the calling script
+# fill COMMAND.files, as "SCRIPT --download DIR". One script at a time does so,
+# until it ends.
+fetch_once()
+{
+	local here=${BASH_SOURCE[0]%/*} lock
+
+	mkdir -p "${1%/*}"
+	exec {lock}> "$1.lock"
+	flock "$lock"
+	[ ! -x "$1" ] || exit 0
+	rm -rf -- "$1.files"
+	mkdir -- "$1.files"
+	HMM_HINT="is there a network, and does apt-get update work?" \
+		"$here/../progress.sh" "fetching $2" "$1.log" \
+		"$0" --download "$1.files" || exit "$BUILD_FAILED"
+}
