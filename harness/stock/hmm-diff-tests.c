@@ -482,7 +482,7 @@ static void plan_round(struct plan *plan)
 	plan->npages = 0;
 	plan->first = HUGE / PAGE - EDGE;
 	add_small(plan, EDGE);
-	if (one_in(4))
+	if (!hmm_too_huge() && one_in(4))
 		add_piece(plan, &huge_kinds[below(ARRAY_SIZE(huge_kinds))],
 			  HUGE / PAGE);
 	add_small(plan, EDGE);

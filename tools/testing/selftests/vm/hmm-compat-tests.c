@@ -215,13 +215,16 @@ COMPAT_TEST(child_keeps_its_own)
 
 COMPAT_TEST(huge_page)
 {
-	char *map = mmap(NULL, 2 * HUGE, FULL_ACCESS,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *huge = hmm_huge_align(map);
-	char *buf = malloc(HUGE);
+	char *map, *huge, *buf;
 	uint32_t faults;
 	int fd;
 
+	if (hmm_too_huge())
+		SKIP(return, TOO_HUGE);
+	map = mmap(NULL, 2 * HUGE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
+		   -1, 0);
+	huge = hmm_huge_align(map);
+	buf = malloc(HUGE);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_NE(NULL, buf);
 	ASSERT_EQ(0, madvise(huge, HUGE, MADV_HUGEPAGE));

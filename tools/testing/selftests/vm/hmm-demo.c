@@ -76,6 +76,7 @@ struct step {
 	const char *device;	/* %llu is the number of words */
 	enum table table;
 	void (*run)(struct demo *d);
+	bool huge;
 };
 
 static void compute_image(struct demo *d)
@@ -506,13 +507,13 @@ static const struct step steps[] = {
 	{ "MADV_DONTNEED", "zeroes",
 	  TABLE_LOST, drop },
 	{ "writes, makes pages huge", "the words, in huge pages",
-	  TABLE_LOST, make_huge },
+	  TABLE_LOST, make_huge, true },
 	{ "protects a bit of each, they split", "same words, small pages",
-	  TABLE_LOST, split_huge },
+	  TABLE_LOST, split_huge, true },
 	{ "writes words to hugetlb pages", "same words, and writes",
-	  TABLE_NEW, use_hugetlb },
+	  TABLE_NEW, use_hugetlb, true },
 	{ "munmap() of the hugetlb pages", "nothing there",
-	  TABLE_LOST, drop_hugetlb },
+	  TABLE_LOST, drop_hugetlb, true },
 	{ "swaps 8 MiB out to zram", "same words, faulted in",
 	  TABLE_LOST, swap_out },
 	{ "moves 8 MiB to NUMA node 1", "same words, on node 1",
@@ -585,6 +586,11 @@ static bool run_step(struct demo *d, size_t nr)
 {
 	struct hmm_dmirror_stats before = device_stats(d), delta;
 
+	if (steps[nr].huge && hmm_too_huge()) {
+		printf("%2zu %-34s left out: " TOO_HUGE "\n", nr + 1,
+		       steps[nr].cpu);
+		return true;
+	}
 	d->pages = 0;
 	d->words = 0;
 	d->note[0] = '\0';
@@ -660,8 +666,9 @@ static void map_heap(struct demo *d, size_t mib)
 		cannot_start("MADV_DONTFORK: %s", strerror(errno));
 	d->engine = sub(map_memory("for the engine", PAGE, 0), 0,
 			EDU_MIRROR_MAX);
-	d->hugetlb = map_memory("of hugetlb pages, see vm.nr_hugepages",
-				2 * HUGE, MAP_HUGETLB);
+	if (!hmm_too_huge())
+		d->hugetlb = map_memory("of hugetlb pages, see vm.nr_hugepages",
+					2 * HUGE, MAP_HUGETLB);
 	d->heap = map_memory("of heap", mib * MIB + HUGE, 0);
 	off = -(uintptr_t)d->heap.start % HUGE;
 	d->heap = sub(d->heap, off, mib * MIB);

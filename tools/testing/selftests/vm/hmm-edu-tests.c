@@ -160,7 +160,13 @@ FIXTURE_SETUP(kind)
 	if (self->fd == -ENOENT)
 		SKIP(return, NO_DEVICE);
 	ASSERT_LE(0, self->fd);
-	self->size = HUGE;
+	if (variant->kind == THP || variant->kind == HUGETLB) {
+		if (hmm_too_huge())
+			SKIP(return, TOO_HUGE);
+		self->size = HUGE;
+	} else {
+		self->size = 16 * PAGE;
+	}
 	self->ptr = map_kind(variant->kind, self->size);
 	ASSERT_NE(MAP_FAILED, self->ptr);
 	hmm_fill(self->ptr, self->size / 2);

@@ -390,8 +390,8 @@ FIXTURE_SETUP(fail)
 	if (access(FAIL_NTH, W_OK))
 		SKIP(return, NO_FAIL_NTH);
 	err = rig_setup(&self->r, &variant->kind);
-	if (err == -ENOENT)
-		SKIP(return, NO_DEVICE);
+	if (rig_missing(err))
+		SKIP(return, "%s", rig_missing(err));
 	ASSERT_EQ(0, err);
 	self->nth = fail_open();
 	ASSERT_LE(0, self->nth);

@@ -349,10 +349,13 @@ MEMORY_TEST(moves_along_with_mremap)
 
 MEMORY_TEST(huge_page_is_split)
 {
-	char *base = mmap(NULL, 2 * HUGE, FULL_ACCESS,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *ptr = hmm_huge_align(base);
+	char *base, *ptr;
 
+	if (hmm_too_huge())
+		SKIP(return, TOO_HUGE);
+	base = mmap(NULL, 2 * HUGE, FULL_ACCESS, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	ptr = hmm_huge_align(base);
 	ASSERT_NE(MAP_FAILED, base);
 	ASSERT_EQ(0, madvise(ptr, HUGE, MADV_HUGEPAGE));
 	memcpy(ptr, self->data, SIZE);
@@ -474,7 +477,9 @@ MEMORY_TEST(special_mappings_are_refused)
 {
 	char *mixed = mmap(NULL, SIZE, FULL_ACCESS, MAP_SHARED, self->fd, 0);
 	char *huge = mmap(NULL, HUGE, FULL_ACCESS,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+				  MAP_NORESERVE,
+			  -1, 0);
 
 	ASSERT_NE(MAP_FAILED, mixed);
 	ASSERT_NE(MAP_FAILED, huge);

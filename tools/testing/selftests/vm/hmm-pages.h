@@ -56,6 +56,15 @@ static inline size_t hmm_huge_size(void)
 	return PAGE / 8 * PAGE;
 }
 
+#define HUGE_MOST	(32UL << 20)
+#define TOO_HUGE	"huge pages need too much memory"
+
+/* With pages of 64 KiB, huge pages have 512 MiB. */
+static inline bool hmm_too_huge(void)
+{
+	return HUGE > HUGE_MOST;
+}
+
 /* Read a byte; the compiler keeps the read even if the value is unused. */
 static inline char cpu_read(const char *addr)
 {

@@ -29,8 +29,8 @@ FIXTURE_SETUP(swap)
 {
 	int err = rig_setup(&self->r, &variant->kind);
 
-	if (err == -ENOENT)
-		SKIP(return, NO_DEVICE);
+	if (rig_missing(err))
+		SKIP(return, "%s", rig_missing(err));
 	ASSERT_EQ(0, err);
 }
 
@@ -136,8 +136,8 @@ FIXTURE_SETUP(thp)
 	static const struct kind kind = KIND_THP;
 	int err = rig_setup(&self->r, &kind);
 
-	if (err == -ENOENT)
-		SKIP(return, NO_DEVICE);
+	if (rig_missing(err))
+		SKIP(return, "%s", rig_missing(err));
 	ASSERT_EQ(0, err);
 	rig_fill(&self->r);
 	ASSERT_EQ(SIZE / 1024, hmm_smaps(self->r.ptr, "AnonHugePages:"));

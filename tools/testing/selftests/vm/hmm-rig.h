@@ -120,8 +120,18 @@ static inline int rig_map(struct rig *r)
 	return 0;
 }
 
+/* Return the reason why a test cannot run, from the result of rig_setup(). */
+static inline const char *rig_missing(int err)
+{
+	if (err == -ENOENT)
+		return NO_DEVICE;
+	return err == -E2BIG ? TOO_HUGE : NULL;
+}
+
 static inline int rig_setup(struct rig *r, const struct kind *kind)
 {
+	if (kind->level && hmm_too_huge())
+		return -E2BIG;
 	r->kind = *kind;
 	r->size = kind->level ? LARGE_SIZE : SMALL_SIZE;
 	r->file = -1;

@@ -19,8 +19,8 @@ FIXTURE_SETUP(mem)
 {
 	int err = rig_setup(&self->r, &variant->kind);
 
-	if (err == -ENOENT)
-		SKIP(return, NO_DEVICE);
+	if (rig_missing(err))
+		SKIP(return, "%s", rig_missing(err));
 	ASSERT_EQ(0, err);
 }
 
