@@ -6,14 +6,14 @@
 # Prints the steps of `make test` for the guest's job list, and "append OPTION"
 # for the kernel's boot line. With ONLY=NAME, prints only the suite or the test
 # NAME (for kselftests also a fixture or fixture.variant.test), or fails if
-# there is none.
+# there is none. HMM_SUITES is another list than harness/guest/suites.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
 # shellcheck source=harness/arch/x86_64.sh
 . "$HARNESS/arch/${ARCH:-x86_64}.sh"
 
-readonly LIST=$HARNESS/guest/suites
+readonly LIST=${HMM_SUITES:-$HARNESS/guest/suites}
 only=${ONLY-}
 
 shopt -s nullglob

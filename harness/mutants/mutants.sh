@@ -4,10 +4,13 @@
 #	mutants.sh			(with WITH=mutants)
 #
 # Tests the tests: makes COUNT small wrong versions of the core (mutate.py), all
-# in one kernel, boots it with each of them in turn, and runs KUnit's suites. A
-# mutant that no test finds has survived; harness/mutants/equal lists those that
-# are not wrong, with the reason. ONLY=NUMBER runs one, SHARD=I/N every N-th.
-# Results are kept in $OUT/mutants/results: a second run goes on from there.
+# in one kernel, and boots it with each of them in turn: first with the KUnit
+# suite of the mutated file, then with all of KUnit and our programs. The first
+# failure ends the guest. A mutant that no test finds has survived;
+# harness/mutants/equal lists those that are not wrong, with the reason.
+# ONLY=NUMBER runs one, again, SHARD=I/N every N-th. Results are kept in
+# $OUT/mutants/results: a second run goes on from there, and runs survivors
+# again if the kernel or its tests have changed.
 
 set -euo pipefail
 # shellcheck source=harness/lib.sh
@@ -16,35 +19,55 @@ set -euo pipefail
 . "$HARNESS/totals.sh"
 
 readonly DIR=$OUT/mutants EQUAL=$HARNESS/mutants/equal
-readonly DONE=$DIR/results
+readonly DONE=$DIR/results SUITES=$DIR/suites
 
-# A guest that hangs has been found out; the tests take a third of this.
-readonly LIMIT=${TIMEOUT:-150}
+# A guest is ended when neither its kernel nor its tests have printed a line for
+# so many seconds. No test is silent for a tenth of that.
+readonly SILENCE=${TIMEOUT:-180}
 
-# Signs of a failure in the log: the guest need not go on.
-readonly FAILURE='(^|\] +)not ok |Kernel panic|Oops:|BUG: |soft lockup|hung task|blocked for more than'
+# Signs of a failure: the guest need not go on.
+readonly FAILURE='(^|\] +|\| *)not ok |Kernel panic|Oops:|BUG: |soft lockup|hung task|blocked for more than'
 
-# watch PID: end the guest's group at the first failure in its log.
-watch()
+# size: print the size of what the guest has printed.
+size()
 {
-	until ! kill -0 "$1" 2> /dev/null; do
-		if grep -qaE "$FAILURE" "$RESULTS/serial.log" 2> /dev/null; then
-			kill -TERM "-$1" 2> /dev/null || true
-			return
-		fi
-		sleep 0.3
-	done
+	cat "$RESULTS/serial.log" "$RESULTS/result" 2> /dev/null | wc -c
 }
 
-# guest NUMBER: run the tests with a mutant, 0 for none. True if all passed.
+# watch PID: end the guest's group at the first failure in its log, or when it
+# hangs.
+watch()
+{
+	local now last=0 since=$SECONDS
+
+	until ! kill -0 "$1" 2> /dev/null; do
+		now=$(size)
+		[ "$now" = "$last" ] || since=$SECONDS
+		last=$now
+		if grep -qaE "$FAILURE" "$RESULTS/serial.log" \
+			"$RESULTS/result" 2> /dev/null; then
+			break
+		elif [ $((SECONDS - since)) -gt "$SILENCE" ]; then
+			touch "$RESULTS/hangs"
+			break
+		fi
+		sleep 0.2
+	done
+	kill -TERM "-$1" 2> /dev/null || true
+}
+
+# guest NUMBER SUITES: run the tests with a mutant, 0 for none. True if all
+# passed.
 guest()
 {
 	local pid status=0
 
 	export HMM_APPEND=hmm_mutant=$1 RESULTS=$DIR/guest
+	export HMM_SUITES=$SUITES
 	rm -rf -- "$RESULTS"
-	ONLY=kunit TIMEOUT=$LIMIT setsid "$HARNESS/guest/guest.sh" test \
-		> "$DIR/guest.log" 2>&1 &
+	mkdir -p "$RESULTS"
+	ONLY=$2 TIMEOUT=$((20 * SILENCE)) LEAKS='' setsid \
+		"$HARNESS/guest/guest.sh" test > "$DIR/guest.log" 2>&1 &
 	pid=$!
 	watch "$pid"
 	wait "$pid" || status=$?
@@ -54,12 +77,45 @@ guest()
 # reason: print why the last guest has failed.
 reason()
 {
-	local log=$RESULTS/serial.log
+	local line
 
-	grep -aoEm 1 'not ok [0-9]+ [a-zA-Z_0-9]+' "$log" |
-		sed 's/^not ok [0-9]* //' ||
-		grep -aoEm 1 "$FAILURE" "$log" ||
-		tail -n 1 "$DIR/guest.log" | cut -c 1-60
+	if [ -e "$RESULTS/hangs" ]; then
+		printf 'no output for %d s after: ' "$SILENCE"
+		tail -n 1 "$RESULTS/serial.log" | tr -d '\r' | cut -c 1-80
+		return
+	fi
+	line=$(grep -ahE "$FAILURE" "$RESULTS/serial.log" "$RESULTS/result" ||
+		grep -E '^(FAILED|LOST|SPLAT|LEAK)|^ *(not ok|[a-z]+:)' \
+			"$DIR/guest.log" || tail -n 1 "$DIR/guest.log")
+	head -n 1 <<< "$line" | tr -d '\r' |
+		sed -E 's/^(\[[ 0-9.]*\])?[| ]*(not ok [0-9]+ )?//' |
+		cut -c 1-80
+}
+
+# first KEY: print the suite that is named after the mutated file, if there is
+# one: hmm_dma for hmm-dma-kind.c.
+first()
+{
+	local name=${1%%.c:*}
+
+	name=${name//-/_}
+	until grep -qs "\.name = \"$name\"" "$TOP"/mm/tests/*.c; do
+		[[ $name == *_* ]] || return 0
+		name=${name%_*}
+	done
+	printf '%s' "$name"
+}
+
+# passes NUMBER KEY: true if no test finds the mutant.
+passes()
+{
+	local suite
+
+	suite=$(first "$2")
+	if [ -n "$suite" ]; then
+		guest "$1" "$suite" || return
+	fi
+	guest "$1" ""
 }
 
 # run NUMBER KEY: append the result of a mutant to DONE.
@@ -67,24 +123,28 @@ run()
 {
 	local from=$SECONDS result=survived why=-
 
-	if ! guest "$1"; then
+	if ! passes "$1" "$2"; then
 		result=killed why=$(reason)
 	fi
 	printf '%s\t%s\t%s\t%s\n' "$result" "$2" $((SECONDS - from)) \
 		"${why:-lost}" >> "$DONE"
 }
 
-# is_done KEY, is_equal KEY
-is_done()
+# has KEY FIELD FILE: true if a line of FILE has KEY in that field. Not awk -v,
+# which changes backslashes.
+has()
 {
-	awk -F '\t' -v key="$1" '$2 == key { found = 1 } END { exit !found }' \
-		"$DONE"
+	KEY=$1 awk -F '\t' -v n="$2" '
+		!/^(#|$)/ && $n == ENVIRON["KEY"] { found = 1 }
+		END { exit !found }' "$3"
 }
 
-is_equal()
+# forget FIELD TEXT: drop the results with that text.
+forget()
 {
-	awk -F '\t' -v key="$1" '!/^(#|$)/ && $1 == key { found = 1 }
-		END { exit !found }' "$EQUAL"
+	TEXT=$2 awk -F '\t' -v n="$1" '$n != ENVIRON["TEXT"]' "$DONE" \
+		> "$DONE.new"
+	mv -- "$DONE.new" "$DONE"
 }
 
 # mine NUMBER: true if the mutant belongs to this shard.
@@ -100,9 +160,11 @@ report()
 	local state key why
 
 	while IFS=$'\t' read -r state key _ why; do
-		if [ "$state" = killed ]; then
+		if ! has "$key" 2 "$DIR/list"; then
+			continue
+		elif [ "$state" = killed ]; then
 			passed=$((passed + 1))
-		elif is_equal "$key"; then
+		elif has "$key" 1 "$EQUAL"; then
 			skipped=$((skipped + 1))
 		else
 			result 1 "survived: $key"
@@ -110,16 +172,32 @@ report()
 	done < "$DONE"
 }
 
-mkdir -p "$DIR"
-touch "$DONE"
-mapfile -t files < <(printf '%s\n' "$BASE"/tree/mm/hmm*.c | grep -v -e -verify)
-python3 "$HARNESS/mutants/mutate.py" "$COUNT" list "${files[@]}" > "$DIR/list"
-if [ ! -e "$DIR/sane" ] || [ "$KBUILD/.built" -nt "$DIR/sane" ]; then
-	guest 0 || die "the tests fail without a mutant, see $DIR/guest.log"
-	touch "$DIR/sane"
-fi
+# prepare: write the lists, and see the tests pass without a mutant.
+prepare()
+{
+	local files
+
+	mkdir -p "$DIR"
+	touch "$DONE"
+	mapfile -t files < <(printf '%s\n' "$BASE"/tree/mm/hmm*.c |
+		grep -v -e -verify)
+	python3 "$HARNESS/mutants/mutate.py" "$COUNT" list "${files[@]}" \
+		> "$DIR/list"
+	grep -vE ' (stock-|hmm-demo|hmm-rst)' "$HARNESS/guest/suites" > "$SUITES"
+	if [ ! -e "$DIR/sane" ] ||
+	   [ "$GUEST/initramfs.cpio" -nt "$DIR/sane" ]; then
+		guest 0 "" ||
+			die "the tests fail without a mutant, see $DIR/guest.log"
+		forget 1 survived
+		touch "$DIR/sane"
+	fi
+}
+
+prepare
 while IFS=$'\t' read -r number key; do
-	if mine "$number" && ! is_done "$key"; then
+	mine "$number" || continue
+	[ -z "${ONLY-}" ] || forget 2 "$key"
+	if ! has "$key" 2 "$DONE"; then
 		run "$number" "$key"
 		say "$number of $COUNT: $(tail -n 1 "$DONE" | tr '\t' ' ')"
 	fi
