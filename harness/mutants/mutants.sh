@@ -7,7 +7,10 @@
 # in one kernel, and boots it with each of them in turn: first with the KUnit
 # suite of the mutated file, then with all of KUnit and our programs. The first
 # failure ends the guest. A mutant that no test finds has survived;
-# harness/mutants/equal lists those that are not wrong, with the reason.
+# harness/mutants/equal lists those that are not wrong, with the reason, and
+# harness/mutants/debug those that only lockdep or a scan for leaks can find:
+# they alone are run with DEBUG=1.
+#
 # ONLY=NUMBER runs one, again, SHARD=I/N every N-th. Results are kept in
 # $OUT/mutants/results: a second run goes on from there, and runs survivors
 # again if the kernel or its tests have changed.
@@ -19,6 +22,7 @@ set -euo pipefail
 . "$HARNESS/totals.sh"
 
 readonly DIR=$OUT/mutants EQUAL=$HARNESS/mutants/equal
+readonly DEBUG_ONLY=$HARNESS/mutants/debug
 readonly DONE=$DIR/results SUITES=$DIR/suites
 
 # A guest is ended when neither its kernel nor its tests have printed a line for
@@ -66,7 +70,7 @@ guest()
 	export HMM_SUITES=$SUITES
 	rm -rf -- "$RESULTS"
 	mkdir -p "$RESULTS"
-	ONLY=$2 TIMEOUT=$((20 * SILENCE)) LEAKS='' setsid \
+	ONLY=$2 TIMEOUT=$((20 * SILENCE)) setsid \
 		"$HARNESS/guest/guest.sh" test > "$DIR/guest.log" 2>&1 &
 	pid=$!
 	watch "$pid"
@@ -147,11 +151,19 @@ forget()
 	mv -- "$DONE.new" "$DONE"
 }
 
-# mine NUMBER: true if the mutant belongs to this shard.
+# mine NUMBER KEY: true if the mutant is one of this run.
 mine()
 {
+	[ "$FLAVOUR" = plain ] || has "$2" 1 "$DEBUG_ONLY" || return
 	[ -z "${ONLY-}" ] || [ "$1" = "$ONLY" ] || return
 	[ -z "${SHARD-}" ] || [ $(($1 % ${SHARD#*/})) -eq $((${SHARD%/*} % ${SHARD#*/})) ]
+}
+
+# may_survive KEY
+may_survive()
+{
+	has "$1" 1 "$EQUAL" ||
+		{ [ "$FLAVOUR" = plain ] && has "$1" 1 "$DEBUG_ONLY"; }
 }
 
 # report: one result for each mutant that was run.
@@ -162,9 +174,11 @@ report()
 	while IFS=$'\t' read -r state key _ why; do
 		if ! has "$key" 2 "$DIR/list"; then
 			continue
+		elif [ "$state" = killed ] && has "$key" 1 "$EQUAL"; then
+			result 1 "not equal, $why finds it: $key"
 		elif [ "$state" = killed ]; then
 			passed=$((passed + 1))
-		elif has "$key" 1 "$EQUAL"; then
+		elif may_survive "$key"; then
 			skipped=$((skipped + 1))
 		else
 			result 1 "survived: $key"
@@ -195,7 +209,7 @@ prepare()
 
 prepare
 while IFS=$'\t' read -r number key; do
-	mine "$number" || continue
+	mine "$number" "$key" || continue
 	[ -z "${ONLY-}" ] || forget 2 "$key"
 	if ! has "$key" 2 "$DONE"; then
 		run "$number" "$key"
