@@ -193,8 +193,7 @@ prepare()
 
 	mkdir -p "$DIR"
 	touch "$DONE"
-	mapfile -t files < <(printf '%s\n' "$BASE"/tree/mm/hmm*.c |
-		grep -v -e -verify)
+	mapfile -t files < <("$HARNESS/mutants/files.sh")
 	python3 "$HARNESS/mutants/mutate.py" "$COUNT" list "${files[@]}" \
 		> "$DIR/list"
 	grep -vE ' (stock-|hmm-demo|hmm-rst)' "$HARNESS/guest/suites" > "$SUITES"

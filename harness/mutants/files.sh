@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+#	files.sh			(with TOP and BASE set)
+#
+# Prints the files that have mutants, as they are on the base: those of the
+# core, without its check of its own state, which changes nothing.
+
+set -euo pipefail
+
+for file in "$TOP"/mm/hmm*.c; do
+	[[ $file == */hmm-verify.c ]] || printf '%s\n' "$BASE/tree/mm/${file##*/}"
+done
