@@ -60,6 +60,18 @@ watch()
 	kill -TERM "-$1" 2> /dev/null || true
 }
 
+# gone GROUP: wait until all of its processes have ended; end them if need be.
+gone()
+{
+	local tries
+
+	for ((tries = 0; tries < 100; tries++)); do
+		kill -0 "-$1" 2> /dev/null || return 0
+		sleep 0.1
+	done
+	kill -KILL "-$1" 2> /dev/null || true
+}
+
 # guest NUMBER SUITES: run the tests with a mutant, 0 for none. True if all
 # passed.
 guest()
@@ -73,8 +85,12 @@ guest()
 	ONLY=$2 TIMEOUT=$((20 * SILENCE)) setsid \
 		"$HARNESS/guest/guest.sh" test > "$DIR/guest.log" 2>&1 &
 	pid=$!
+	# front.sh sends it when make is interrupted
+	# shellcheck disable=SC2064 # the PID is that of now
+	trap "kill -TERM -$pid; exit 130" TERM
 	watch "$pid"
 	wait "$pid" || status=$?
+	gone "$pid"
 	return "$status"
 }
 
