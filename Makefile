@@ -33,7 +33,7 @@ Heterogeneous memory management for the kernel: mirrors.
                            the core that they run; ONLY=name runs one suite
   make model               check a model of the locking with spin: every state
                            of it; ONLY=name runs one case of harness/model
-  make mutants             run KUnit on COUNT small wrong versions of the core;
+  make mutants             test COUNT small wrong versions of the core;
                            a second run goes on. SHARD=I/N runs every N-th,
                            ONLY=NUMBER one
   make series              write the series as mail, with a cover letter
