@@ -6,7 +6,7 @@
 # Prints the steps of `make test` for the guest's job list, and "append OPTION"
 # for the kernel's boot line. With ONLY=NAME, prints only the suite or the test
 # NAME (for kselftests also a fixture or fixture.variant.test), or fails if
-# there is none. HMM_SUITES is another list than harness/guest/suites.
+# there is none; kunit and programs are all of a kind. HMM_SUITES is another list than harness/guest/suites.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -80,6 +80,9 @@ kunit()
 	all=$(kunit_tests)
 	if [ -z "$all" ]; then
 		return 1
+	elif [ "$only" = programs ]; then
+		echo "append kunit.enable=0"
+		return 1
 	elif [ -z "$only" ] || [ "$only" = kunit ]; then
 		kunit_lines "$all" 'hmm*'
 	elif chosen=$(with_word 1 "$all"); then
@@ -121,7 +124,7 @@ listed()
 {
 	local kind=$1 name=$2 command=$3
 
-	if [ -z "$only" ] || [ "$only" = "$name" ]; then
+	if [ -z "$only" ] || [ "$only" = programs ] || [ "$only" = "$name" ]; then
 		printf '%s %s %s\n' "$kind" "$name" "$command"
 	elif [ "$kind" = ktap ] && has_test "${command%% *}"; then
 		printf '%s %s %s -t %s -f %s -r %s\n' "$kind" "$name" \

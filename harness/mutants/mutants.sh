@@ -5,8 +5,9 @@
 #
 # Tests the tests: makes COUNT small wrong versions of the core (mutate.py), all
 # in one kernel, and boots it with each of them in turn: first with the KUnit
-# suite of the mutated file, then with all of KUnit and our programs. The first
-# failure ends the guest. A mutant that no test finds has survived;
+# suite of the mutated file, then with all of KUnit. Those that pass are booted
+# with our programs at the end. The first failure ends the guest. A mutant that
+# no test finds has survived;
 # harness/mutants/equal lists those that are not wrong, with the reason, and
 # harness/mutants/debug those that only lockdep or a scan for leaks can find:
 # they alone are run with DEBUG=1.
@@ -126,8 +127,8 @@ first()
 	printf '%s' "$name"
 }
 
-# passes NUMBER KEY: true if no test finds the mutant.
-passes()
+# passes_kunit NUMBER KEY: true if no KUnit test finds the mutant.
+passes_kunit()
 {
 	local suite
 
@@ -135,27 +136,36 @@ passes()
 	if [ -n "$suite" ]; then
 		guest "$1" "$suite" || return
 	fi
-	guest "$1" ""
+	guest "$1" kunit
 }
 
-# run NUMBER KEY: append the result of a mutant to DONE.
+# passes_programs NUMBER KEY: true if no program finds the mutant.
+passes_programs()
+{
+	sane programs
+	guest "$1" programs
+}
+
+# run NUMBER KEY TESTS PASSED: append the result of a mutant to DONE. PASSED is
+# that of a mutant that no test finds.
 run()
 {
-	local from=$SECONDS result=survived why=-
+	local from=$SECONDS result=$4 why=-
 
-	if ! passes "$1" "$2"; then
+	if ! "passes_$3" "$1" "$2"; then
 		result=killed why=$(reason)
 	fi
 	printf '%s\t%s\t%s\t%s\n' "$result" "$2" $((SECONDS - from)) \
 		"${why:-lost}" >> "$DONE"
+	say "$1 of $COUNT: $(tail -n 1 "$DONE" | tr '\t' ' ')"
 }
 
-# has KEY FIELD FILE: true if a line of FILE has KEY in that field. Not awk -v,
-# which changes backslashes.
+# has KEY FIELD FILE: true if a line of FILE has KEY in that field. FIELD 0 is
+# the first two. Not awk -v, which changes backslashes.
 has()
 {
 	KEY=$1 awk -F '\t' -v n="$2" '
-		!/^(#|$)/ && $n == ENVIRON["KEY"] { found = 1 }
+		!/^(#|$)/ && (n ? $n : $1 FS $2) == ENVIRON["KEY"] { found = 1 }
 		END { exit !found }' "$3"
 }
 
@@ -202,7 +212,17 @@ report()
 	done < "$DONE"
 }
 
-# prepare: write the lists, and see the tests pass without a mutant.
+# sane TESTS: see them pass without a mutant.
+sane()
+{
+	[ ! -e "$DIR/sane-$1" ] || return 0
+	guest 0 "$1" ||
+		die "the tests fail without a mutant, see $DIR/guest.log"
+	touch "$DIR/sane-$1"
+}
+
+# prepare: write the lists. With other tests than before, survivors are run
+# again.
 prepare()
 {
 	local files
@@ -213,24 +233,45 @@ prepare()
 	python3 "$HARNESS/mutants/mutate.py" "$COUNT" list "${files[@]}" \
 		> "$DIR/list"
 	grep -vE ' (stock-|hmm-demo|hmm-rst)' "$HARNESS/guest/suites" > "$SUITES"
-	if [ ! -e "$DIR/sane" ] ||
-	   [ "$GUEST/initramfs.cpio" -nt "$DIR/sane" ]; then
-		guest 0 "" ||
-			die "the tests fail without a mutant, see $DIR/guest.log"
+	if [ "$GUEST/initramfs.cpio" -nt "$DIR/sane-kunit" ]; then
+		rm -f -- "$DIR"/sane-*
 		forget 1 survived
-		touch "$DIR/sane"
+		forget 1 kunit-passed
 	fi
+	sane kunit
+}
+
+# all_kunit: run KUnit on each mutant that has no result.
+all_kunit()
+{
+	local number key
+
+	while IFS=$'\t' read -r number key; do
+		mine "$number" "$key" || continue
+		[ -z "${ONLY-}" ] || forget 2 "$key"
+		has "$key" 2 "$DONE" ||
+			run "$number" "$key" kunit kunit-passed
+	done < "$DIR/list"
+}
+
+# all_programs: run our programs on each mutant that has passed KUnit, and is
+# not listed.
+all_programs()
+{
+	local number key
+
+	while IFS=$'\t' read -r number key; do
+		if mine "$number" "$key" && ! may_survive "$key" &&
+		   has "kunit-passed	$key" 0 "$DONE"; then
+			forget 2 "$key"
+			run "$number" "$key" programs survived
+		fi
+	done < "$DIR/list"
 }
 
 prepare
-while IFS=$'\t' read -r number key; do
-	mine "$number" "$key" || continue
-	[ -z "${ONLY-}" ] || forget 2 "$key"
-	if ! has "$key" 2 "$DONE"; then
-		run "$number" "$key"
-		say "$number of $COUNT: $(tail -n 1 "$DONE" | tr '\t' ' ')"
-	fi
-done < "$DIR/list"
+all_kunit
+all_programs
 report
 awk -F '\t' '{ seconds += $3 } END { if (NR) printf "mutants: %d of %d run, %.1f s each\n", NR, '"$COUNT"', seconds / NR }' "$DONE"
 print_totals
