@@ -31,7 +31,7 @@ static void hk_end_all(struct hk_inval **inval, int n)
 }
 
 /*
- * As with threads that queue at a driver's lock: first far from the range, then
+ * As with threads that queue at a driver's lock: first beside the range, then
  * around it.
  */
 static void overflow_disturbs_only_its_span(struct kunit *test)
@@ -39,11 +39,11 @@ static void overflow_disturbs_only_its_span(struct kunit *test)
 	unsigned long addr = hk_anon(test, 8);
 	unsigned long middle = addr + 4 * PAGE_SIZE;
 	struct hmm_range *range = hk_range(test, middle, 1);
-	unsigned long far = addr + 6 * PAGE_SIZE;
+	unsigned long above = range->end;
 	struct hk_inval *inval[HMM_INFLIGHT_MAX + 16];
 	const int n = ARRAY_SIZE(inval);
 
-	hk_start_all(test, inval, n, far, far + PAGE_SIZE);
+	hk_start_all(test, inval, n, above, above + PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, hk_in_flight(range->hmm), n);
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
 	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
@@ -52,11 +52,11 @@ static void overflow_disturbs_only_its_span(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hk_valid(test, range));
 
 	/* The spans of the previous overflow are no longer in effect. */
-	hk_start_all(test, inval, n, addr, addr + PAGE_SIZE);
+	hk_start_all(test, inval, n, addr, middle);
 	KUNIT_EXPECT_TRUE(test, hmm_range_wait_until_valid(range, 0));
 	hk_end_all(inval, n);
 
-	hk_start_all(test, inval, n, addr, far);
+	hk_start_all(test, inval, n, addr, above);
 	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
 	KUNIT_EXPECT_FALSE(test, hmm_range_wait_until_valid(range, 0));
 	hk_end_all(inval, HMM_INFLIGHT_MAX);

@@ -117,6 +117,43 @@ static void unregister_under_way_fails_no_nonblockable(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hk_thread_done(unregister->thread, HK_LONG_MS));
 }
 
+static void hk_register_fn(void *arg)
+{
+	struct hk_elsewhere *elsewhere = arg;
+
+	mmap_write_lock(elsewhere->mm);
+	hmm_mirror_register(elsewhere->mirror, elsewhere->mm);
+	mmap_write_unlock(elsewhere->mm);
+}
+
+static bool hk_sem_contended(void *sem)
+{
+	return rwsem_is_contended(sem);
+}
+
+/* The list of mirrors is changed by one task at a time. */
+static void change_of_the_mirrors_waits_for_another(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct rw_semaphore *sem = &hk->dev->mirror.hmm->mirrors_sem;
+	struct hk_mirror *other = hk_mirror_alloc(test);
+	struct hk_elsewhere join = { .mm = hk->mm, .mirror = &other->mirror };
+	struct hk_elsewhere *leave;
+
+	down_write(sem);
+	join.thread = hk_run(test, hk_register_fn, &join);
+	KUNIT_EXPECT_TRUE(test, hk_poll(hk_sem_contended, sem));
+	up_write(sem);
+	KUNIT_ASSERT_TRUE(test, hk_thread_done(join.thread, HK_LONG_MS));
+	KUNIT_ASSERT_NOT_NULL(test, other->mirror.hmm);
+	down_write(sem);
+	leave = hk_unregister_elsewhere(test, &other->mirror);
+	KUNIT_EXPECT_TRUE(test, hk_poll(hk_sem_contended, sem));
+	up_write(sem);
+	KUNIT_EXPECT_TRUE(test, hk_thread_done(leave->thread, HK_LONG_MS));
+	KUNIT_EXPECT_NULL(test, other->mirror.hmm);
+}
+
 /*
  * Unregistering the mirror wakes the waiter, before its range is unregistered.
  */
@@ -144,6 +181,9 @@ static void range_of_a_leaving_mirror_is_einval(struct kunit *test)
 	struct hmm_range *range = hk_range_alloc(test, blocker->addr, 1);
 	struct hk_elsewhere *inval, *unregister;
 
+	/* The encoding has been checked before. */
+	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &blocker->mirror), 0);
+	hmm_range_unregister(range);
 	inval = hk_block_invalidation(test, blocker);
 	unregister = hk_unregister_elsewhere(test, &blocker->mirror);
 	KUNIT_EXPECT_FALSE(test,
@@ -288,6 +328,7 @@ static void mirror_may_hold_garbage_before_it_is_registered(struct kunit *test)
 static struct kunit_case hk_life_cases[] = {
 	KUNIT_CASE(unregister_waits_for_the_callback),
 	KUNIT_CASE(unregister_under_way_fails_no_nonblockable),
+	KUNIT_CASE(change_of_the_mirrors_waits_for_another),
 	KUNIT_CASE(waiter_wakes_with_its_mirror_alone),
 	KUNIT_CASE(range_of_a_leaving_mirror_is_einval),
 	KUNIT_CASE(mm_without_users_is_gone),

@@ -260,6 +260,24 @@ static void range_of_dead_mm_is_efault(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, range->hmm);
 }
 
+/* On the stack a range may begin as the remainder of another one. */
+static void range_may_hold_garbage_before_it_is_registered(struct kunit *test)
+{
+	struct hk *hk = test->priv;
+	struct hmm_range *range = hk_range_alloc(test, hk_anon(test, 1), 1);
+	struct hmm_range *other = hk_range(test, range->start, 1);
+
+	range->hmm = hk->dev->mirror.hmm;
+	range->list.prev = LIST_POISON1;
+	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	hmm_range_unregister(range);
+	range->hmm = hk->dev->mirror.hmm;
+	range->list.prev = &other->list;
+	KUNIT_EXPECT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	hmm_range_unregister(range);
+	hmm_range_unregister(other);
+}
+
 static void range_does_not_keep_the_mm(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -382,6 +400,7 @@ static struct kunit_case hk_register_cases[] = {
 	KUNIT_CASE(range_without_arrays_is_einval),
 	KUNIT_CASE(range_with_a_v54_drivers_encoding_is_fine),
 	KUNIT_CASE(range_of_dead_mm_is_efault),
+	KUNIT_CASE(range_may_hold_garbage_before_it_is_registered),
 	KUNIT_CASE(range_does_not_keep_the_mm),
 	KUNIT_CASE(new_range_is_registered_but_not_valid),
 	KUNIT_CASE(range_comes_and_goes_under_an_interrupts_lock),
