@@ -8,6 +8,8 @@
  * stop working, with a device that has a DMA engine.
  */
 #include <kunit/device.h>
+#include <kunit/static_stub.h>
+#include <kunit/test-bug.h>
 #include <kunit/test.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -15,6 +17,7 @@
 #include <linux/huge_mm.h>
 #include <linux/iommu.h>
 #include <linux/iommu-dma.h>
+#include <linux/memblock.h>
 #include <linux/mman.h>
 #include <linux/of_device.h>
 #include <linux/pci.h>
@@ -24,6 +27,8 @@
 #include <linux/sched/signal.h>
 #include <linux/swiotlb.h>
 
+#include "../hmm-dma-kind.h"
+#include "../hmm-internal.h"
 #include "hmm_kunit.h"
 
 #define HK_RW		(PROT_READ | PROT_WRITE)
@@ -483,6 +488,39 @@ static void without_a_write_bit_all_is_mapped_for_reading(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* A value may have the bit of VALID, if no page can have all of its bits. */
+static void value_with_the_bit_of_valid_is_not_mapped(struct kunit *test)
+{
+	static const u64 values[HMM_PFN_VALUE_MAX] = {
+		[HMM_PFN_ERROR] = HK_V | BIT_ULL(3),
+		[HMM_PFN_NONE] = HK_V | BIT_ULL(4),
+		[HMM_PFN_SPECIAL] = HK_V | BIT_ULL(5),
+	};
+	struct hk_dma *dma = hk_dma(test);
+	unsigned long addr = hk_huge(test, 1);
+	struct hmm_range *range = hk_range_alloc(test, addr, 6);
+	struct hk *hk = test->priv;
+	struct hk_dma_map *map;
+
+	hk_write(test, addr, 1);
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr + 5 * PAGE_SIZE, PAGE_SIZE), 0);
+	KUNIT_ASSERT_EQ(test, do_madvise(hk->mm, addr + 3 * PAGE_SIZE,
+					 PAGE_SIZE, MADV_DONTNEED), 0);
+	range->values = values;
+	hk_request(range, 0);
+	KUNIT_ASSERT_EQ(test, hmm_range_register(range, &hk->dev->mirror), 0);
+	map = hk_dma_map_alloc(test, range);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), 4);
+	KUNIT_EXPECT_EQ(test, range->pfns[3], values[HMM_PFN_NONE]);
+	KUNIT_EXPECT_EQ(test, range->pfns[5], values[HMM_PFN_ERROR]);
+	KUNIT_EXPECT_EQ(test, map->daddrs[3], 0);
+	KUNIT_EXPECT_EQ(test, map->daddrs[5], 0);
+	KUNIT_EXPECT_EQ(test, dma->live, 4);
+	KUNIT_EXPECT_EQ(test, hk_dma_unmap(test, map, dma->dev, true), 4);
+	hk_dma_expect_nothing(dma, map);
+	hmm_range_unregister(range);
+}
+
 static void private_memory_is_left_out(struct kunit *test)
 {
 	struct hk *hk = test->priv;
@@ -586,6 +624,58 @@ static void memory_of_other_devices_is_mapped(struct kunit *test)
 		hk_set_pte(test, addr + 2 * PAGE_SIZE, old[1]);
 		hmm_range_unregister(range);
 	}
+}
+
+/* Returns the pfn of the first of @nr memory sections in a row that are RAM. */
+static unsigned long hk_ram_sections(struct kunit *test, unsigned int nr)
+{
+	struct hmm_dma_known known;
+	unsigned long pfn;
+	unsigned int found = 0;
+
+	for (pfn = 0; pfn < max_pfn && found < nr; pfn += PAGES_PER_SECTION) {
+		known = (struct hmm_dma_known){};
+		if (pfn_valid(pfn) && hmm_dma_kind(&known, pfn) == HMM_DMA_RAM)
+			found++;
+		else
+			found = 0;
+	}
+	KUNIT_ASSERT_EQ(test, found, nr);
+	return pfn - nr * PAGES_PER_SECTION;
+}
+
+static void hk_look_up(struct kunit *test, struct hmm_dma_known *known,
+		       unsigned long pfn, unsigned long start, unsigned long nr)
+{
+	hmm_dma_look_up(known, pfn);
+	KUNIT_EXPECT_EQ(test, known->kind, HMM_DMA_RAM);
+	KUNIT_EXPECT_EQ(test, known->start, start);
+	KUNIT_EXPECT_EQ(test, known->n, nr * PAGES_PER_SECTION);
+}
+
+/* RAM that is known grows by the sections beside it, and not over a gap. */
+static void known_memory_grows_by_its_neighbours(struct kunit *test)
+{
+	const unsigned long size = PAGES_PER_SECTION;
+	struct hk_devmem *mem = hk_busmem(test, MEMORY_DEVICE_COHERENT);
+	unsigned long dev = round_down(mem->next, HMM_DMA_ZONE_PAGES);
+	unsigned long ram = hk_ram_sections(test, 4);
+	struct hmm_dma_known known = {};
+
+	hk_look_up(test, &known, ram + size + 1, ram + size, 1);
+	hk_look_up(test, &known, ram + 2 * size, ram + size, 2);
+	hk_look_up(test, &known, ram + size - 1, ram, 3);
+	known = (struct hmm_dma_known){};
+	hk_look_up(test, &known, ram, ram, 1);
+	hk_look_up(test, &known, ram + 2 * size, ram + 2 * size, 1);
+	hk_look_up(test, &known, ram, ram, 1);
+	/* Nor by other memory. */
+	known.start = dev - known.n;
+	KUNIT_EXPECT_EQ(test, hmm_dma_kind(&known, dev), HMM_DMA_DEVICE);
+	KUNIT_EXPECT_EQ(test, known.start, dev);
+	KUNIT_EXPECT_EQ(test, known.n, HMM_DMA_ZONE_PAGES);
+	known.start = ram - known.n;
+	hk_look_up(test, &known, ram, ram, 1);
 }
 
 /* Private memory must not be mapped if the encoding has no bit for it. */
@@ -714,6 +804,49 @@ static void fatal_signal_ends_a_long_mapping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_V | HK_W);
 	KUNIT_EXPECT_EQ(test, range->pfns[npages - 1], HK_V | HK_W);
 	hmm_range_unregister(range);
+}
+
+/* The first page fails, and the entries after its part were never mapped. */
+static void failure_in_the_first_part_leaves_nothing(struct kunit *test)
+{
+	const unsigned long npages = SZ_64K + 1;
+	unsigned long addr = hk_anon(test, npages);
+	struct hmm_range *range = hk_range(test, addr, npages);
+	struct hk_dma_map *map = hk_dma_map_alloc(test, range);
+	struct hk_dma *dma = hk_dma(test);
+
+	hk_request_each(range);
+	range->pfns[0] = HK_V | HK_W;
+	dma->fail_at = 0;
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EIO);
+	hk_dma_expect_nothing(dma, map);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_V | HK_W);
+	hmm_range_unregister(range);
+}
+
+static int hk_dma_settle(struct hmm *hmm, struct hmm_range *range)
+{
+	struct kunit *test = kunit_get_current_test();
+	int ret;
+
+	kunit_deactivate_static_stub(test, hmm_cursor_settle);
+	ret = hmm_cursor_settle(hmm, range);
+	hk_invalidate(test, range->start, range->start + PAGE_SIZE);
+	return ret;
+}
+
+/* The fault has succeeded, and nothing is mapped yet. */
+static void invalidation_after_the_fault_is_ebusy(struct kunit *test)
+{
+	struct hk_dma *dma = hk_dma(test);
+	struct hk_dma_map *map = hk_dma_mix(test);
+
+	kunit_activate_static_stub(test, hmm_cursor_settle, hk_dma_settle);
+	KUNIT_EXPECT_EQ(test, hk_dma_map(test, map, dma->dev), -EBUSY);
+	KUNIT_EXPECT_EQ(test, dma->calls, 0);
+	hk_dma_expect_nothing(dma, map);
+	hk_dma_expect_requests(test, map);
+	hmm_range_unregister(map->range);
 }
 
 static void fault_that_fails_leaves_nothing(struct kunit *test)
@@ -1289,12 +1422,15 @@ static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE(unlocked_call_maps_the_same),
 	KUNIT_CASE_PARAM(without_a_write_bit_all_is_mapped_for_reading,
 			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(value_with_the_bit_of_valid_is_not_mapped,
+			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(private_memory_is_left_out, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(peer_memory_is_refused, hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(peer_memory_is_refused_without_its_page,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(memory_of_other_devices_is_mapped,
 			 hk_dma_way_gen_params),
+	KUNIT_CASE(known_memory_grows_by_its_neighbours),
 	KUNIT_CASE_PARAM(private_memory_without_a_bit_is_not_mapped,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(mapping_that_fails_leaves_nothing,
@@ -1303,6 +1439,10 @@ static struct kunit_case hk_dma_cases[] = {
 	KUNIT_CASE_PARAM(invalidation_before_all_is_mapped_is_ebusy,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(fatal_signal_ends_a_long_mapping,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(failure_in_the_first_part_leaves_nothing,
+			 hk_dma_way_gen_params),
+	KUNIT_CASE_PARAM(invalidation_after_the_fault_is_ebusy,
 			 hk_dma_way_gen_params),
 	KUNIT_CASE_PARAM(fault_that_fails_leaves_nothing,
 			 hk_dma_way_gen_params),
