@@ -163,6 +163,22 @@ static void fault_of_hole_is_efault(struct kunit *test)
 	hk_expect_hole(test, 7);
 }
 
+/* So many entries that they are written in more than one go. */
+static void every_entry_of_a_long_range_is_none_after_efault(struct kunit *test)
+{
+	const unsigned long n = SZ_64K + 2;
+	unsigned long addr = hk_anon(test, n);
+	struct hmm_range *range = hk_range(test, addr, n);
+
+	hk_request_each(range);
+	memset64(range->pfns, BIT_ULL(40), n);
+	range->pfns[1] = HK_V;
+	KUNIT_ASSERT_EQ(test, vm_munmap(addr + PAGE_SIZE, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
+	hk_expect_failed_at(test, range, 1);
+	hmm_range_unregister(range);
+}
+
 static void fault_of_prot_none_is_efault(struct kunit *test)
 {
 	unsigned long addr = hk_anon(test, 4);
@@ -945,6 +961,7 @@ static struct kunit_case hk_fault_cases[] = {
 	KUNIT_CASE(fault_of_read_only_mapping_is_eperm),
 	KUNIT_CASE(fault_of_present_read_only_page_is_eperm),
 	KUNIT_CASE(fault_of_hole_is_efault),
+	KUNIT_CASE(every_entry_of_a_long_range_is_none_after_efault),
 	KUNIT_CASE(fault_of_prot_none_is_efault),
 	KUNIT_CASE(fault_that_raises_sigbus_is_efault),
 	KUNIT_CASE(fault_without_memory_is_enomem),
