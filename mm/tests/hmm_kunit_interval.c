@@ -287,6 +287,26 @@ static void error_leaves_the_input_after_it(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hk_begin_call(test, range), -EPERM);
 }
 
+/* As after any error, the page that failed is still a request. */
+static void fault_without_memory_is_enomem(struct kunit *test)
+{
+	struct hk_file *hf = hk_file(test, HK_FILE_OOM, 2);
+	unsigned long addr = hk_anon(test, 4);
+	struct hmm_interval_range *range = hk_interval(test, addr, 4, 0);
+
+	hk_remap(test, addr + 2 * PAGE_SIZE, 2, hf->file, HK_RW);
+	hk_write(test, addr, 2);
+	range->pfn_flags_mask = HK_WRITE;
+	memset_l(range->hmm_pfns, HK_READ, 4);
+	KUNIT_EXPECT_EQ(test, hk_begin_call(test, range), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, range->hmm_pfns[1],
+			hk_pfn(test, addr + PAGE_SIZE) | HK_IV | HK_IW);
+	KUNIT_EXPECT_EQ(test, range->hmm_pfns[2], HK_READ);
+	KUNIT_EXPECT_EQ(test, range->hmm_pfns[3], HK_READ);
+	hf->mode = HK_FILE_PAGE;
+	KUNIT_EXPECT_EQ(test, hk_begin_call(test, range), 0);
+}
+
 static void each_page_is_faulted_with_its_own_need(struct kunit *test)
 {
 	struct hk_file *hf = hk_file(test, HK_FILE_PAGE, 6);
@@ -386,6 +406,7 @@ static struct kunit_case hk_interval_cases[] = {
 	KUNIT_CASE(faults_have_no_limit_while_the_number_holds),
 	KUNIT_CASE(number_that_moves_without_progress_is_busy),
 	KUNIT_CASE(error_leaves_the_input_after_it),
+	KUNIT_CASE(fault_without_memory_is_enomem),
 	KUNIT_CASE(each_page_is_faulted_with_its_own_need),
 	KUNIT_CASE(entries_have_the_order_of_their_mapping),
 	KUNIT_CASE(own_private_memory_stays),
