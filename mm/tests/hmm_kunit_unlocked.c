@@ -253,6 +253,35 @@ static void few_present_pages_are_followed(struct kunit *test)
 	hmm_range_unregister(range);
 }
 
+/* The same for one page, which has a path of its own. */
+static void one_present_page_is_followed(struct kunit *test)
+{
+	struct file *file = hk_shmem_file(test, PAGE_SIZE);
+	unsigned long addr = hk_anon(test, 1);
+	unsigned long shared = hk_map(test, file, PAGE_SIZE, PROT_READ,
+				      MAP_SHARED);
+	struct hmm_range *range = hk_range(test, addr, 1);
+	struct hmm_range *readable = hk_range(test, shared, 1);
+
+	hk_write(test, addr, 1);
+	hk_request(range, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, range), 1);
+	KUNIT_EXPECT_EQ(test, range->pfns[0],
+			hk_entry(hk_pfn(test, addr), HK_V | HK_W));
+	hk_invalidate(test, addr, addr + PAGE_SIZE);
+	KUNIT_EXPECT_FALSE(test, hk_valid(test, range));
+	hmm_range_unregister(range);
+
+	hk_read(test, shared, 1);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, readable), 1);
+	KUNIT_EXPECT_EQ(test, readable->pfns[0],
+			hk_entry(hk_pfn(test, shared), HK_V));
+	hk_request(readable, HK_V | HK_W);
+	KUNIT_EXPECT_EQ(test, hk_unlocked(test, readable), -EPERM);
+	hmm_range_unregister(readable);
+	hk_expect_takes(test, 0, HMM_MMAP_NOT_NEEDED);
+}
+
 static void hk_expect_need(struct kunit *test, unsigned long addr,
 			   unsigned long npages, enum hmm_mmap_need need)
 {
@@ -800,6 +829,7 @@ static struct kunit_case hk_unlocked_cases[] = {
 	KUNIT_CASE(present_memory_without_permission_is_efault),
 	KUNIT_CASE(present_pages_of_two_page_tables),
 	KUNIT_CASE(few_present_pages_are_followed),
+	KUNIT_CASE(one_present_page_is_followed),
 	KUNIT_CASE(mmap_lock_is_taken_for_a_reason),
 	KUNIT_CASE(dropped_lock_goes_on_where_it_was),
 	KUNIT_CASE(pages_served_one_by_one_cost_one_walk),
