@@ -636,6 +636,54 @@ static void runs_of_entries_match_a_slow_walk(struct kunit *test)
 		hk_run_set(test, runs, i, __pte(0));
 }
 
+/* A PMD that is neither empty, nor huge, nor a table: broken like a hole. */
+static void bad_page_table_is_an_error(struct kunit *test)
+{
+	const unsigned long nowhere = BIT(MAX_PHYSMEM_BITS - PAGE_SHIFT - 1);
+	pmd_t bad = pfn_pmd(nowhere, PAGE_READONLY);
+	unsigned long addr = hk_huge(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 2);
+	struct hk *hk = test->priv;
+	pmd_t *pmdp, old;
+	u64 snapshot;
+
+	if (!pmd_bad(bad) || pmd_leaf(bad))
+		kunit_skip(test, "that is a table on this architecture");
+	hk_write(test, addr, 1);
+	pmdp = hk_pmd(hk->mm, addr);
+	old = pmdp_get(pmdp);
+	set_pmd(pmdp, bad);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
+	KUNIT_EXPECT_EQ(test, hk_count(range, HK_ERROR), 2);
+	snapshot = hk_snapshot(test, addr);
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
+	set_pmd(pmdp, old);
+	KUNIT_EXPECT_EQ(test, snapshot, HK_ERROR);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_ERROR);
+	hmm_range_unregister(range);
+}
+
+/* The pagemap of private memory goes before the process's entries for it. */
+static void private_memory_without_a_pagemap_is_nobodys(struct kunit *test)
+{
+	const unsigned long nowhere = BIT(MAX_PHYSMEM_BITS - PAGE_SHIFT - 1);
+	unsigned long addr = hk_anon(test, 2);
+	struct hmm_range *range = hk_range(test, addr, 2);
+	struct hk *hk = test->priv;
+	swp_entry_t gone = make_readable_device_private_entry(nowhere);
+	pte_t old;
+
+	hk_write(test, addr, 2);
+	old = hk_set_pte(test, addr, swp_entry_to_pte(gone));
+	hk->dev->mirror.dev_private_owner = hk;
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, HMM_FAULT_SNAPSHOT), 2);
+	hk_set_pte(test, addr, old);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_NONE);
+	KUNIT_EXPECT_EQ(test, range->pfns[1],
+			hk_entry(hk_pfn(test, addr + PAGE_SIZE), HK_V | HK_W));
+	hmm_range_unregister(range);
+}
+
 /* ------------------------------------------------------------------- orders */
 
 static struct hmm_range *hk_expect_orders(struct kunit *test,
@@ -725,6 +773,71 @@ static void order_of_a_split_huge_page_is_0(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_NONE);
 	KUNIT_EXPECT_EQ(test, orders[0], 0);
 	KUNIT_EXPECT_EQ(test, orders[2], 0);
+	hmm_range_unregister(range);
+}
+
+/*
+ * A huge page of a mixed mapping is like any other, and memory without struct
+ * pages is special, without an order.
+ */
+static void order_of_special_huge_pages_is_0(struct kunit *test)
+{
+	const unsigned long nowhere = BIT(MAX_PHYSMEM_BITS - PAGE_SHIFT - 1);
+	unsigned long addr = hk_huge(test, 1);
+	struct hmm_range *range = hk_range(test, addr, 2);
+	u8 orders[2] = { 0xee, 0xee };
+	struct hk *hk = test->priv;
+	pmd_t *pmdp, old, special;
+
+	KUNIT_ASSERT_FALSE(test, pfn_valid(nowhere));
+	hk_write(test, addr, 1);
+	hk_mix(test, addr);
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, 0, orders), 2);
+	KUNIT_EXPECT_EQ(test, orders[1], HPAGE_PMD_ORDER);
+	hk_expect_run(test, range, 0, 2, hk_pfn(test, addr), HK_V | HK_W);
+
+	pmdp = hk_pmd(hk->mm, addr);
+	old = pmdp_get(pmdp);
+	special = pmd_mkhuge(pfn_pmd(nowhere, PAGE_READONLY));
+	set_pmd(pmdp, pmd_mkspecial(special));
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+					      orders), 2);
+	set_pmd(pmdp, old);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_SPECIAL);
+	KUNIT_EXPECT_EQ(test, range->pfns[1], HK_SPECIAL);
+	KUNIT_EXPECT_EQ(test, orders[0], 0);
+	KUNIT_EXPECT_EQ(test, orders[1], 0);
+	hmm_range_unregister(range);
+}
+
+/* The same for a huge PUD, which no test maps in any other way. */
+static void special_huge_pud_is_not_split(struct kunit *test)
+{
+	const unsigned long nowhere = BIT(MAX_PHYSMEM_BITS - PAGE_SHIFT - 1);
+	unsigned long low = hk_map(test, NULL, 2 * PUD_SIZE, PROT_READ,
+				   MAP_PRIVATE | MAP_NORESERVE);
+	unsigned long addr = ALIGN(low + PAGE_SIZE, PUD_SIZE);
+	struct hmm_range *range = hk_range(test, addr, 2);
+	u8 orders[2] = { 0xee, 0xee };
+	struct hk *hk = test->priv;
+	pud_t *pudp, pud;
+
+	if (!IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD))
+		kunit_skip(test, "there are no huge PUDs");
+	/* The PUDs of both are in one table. */
+	hk_read(test, low, 1);
+	pudp = pud_offset(p4d_offset(pgd_offset(hk->mm, addr), addr), addr);
+	KUNIT_ASSERT_TRUE(test, pud_none(*pudp));
+	pud = pud_mkhuge(pfn_pud(nowhere, PAGE_READONLY));
+	set_pud(pudp, pud_mkspecial(pud));
+	KUNIT_EXPECT_EQ(test, hk_fault_orders(test, range, HMM_FAULT_SNAPSHOT,
+					      orders), 2);
+	KUNIT_EXPECT_TRUE(test, pud_leaf(*pudp));
+	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EFAULT);
+	pud_clear(pudp);
+	KUNIT_EXPECT_EQ(test, range->pfns[0], HK_ERROR);
+	KUNIT_EXPECT_EQ(test, orders[0], 0);
+	KUNIT_EXPECT_EQ(test, orders[1], 0);
 	hmm_range_unregister(range);
 }
 
@@ -977,10 +1090,14 @@ static struct kunit_case hk_walk_cases[] = {
 	KUNIT_CASE_SLOW(random_snapshots_match_a_slow_walk),
 	KUNIT_CASE_SLOW(runs_of_entries_match_a_slow_walk),
 	KUNIT_CASE(random_requests_match_a_slow_walk),
+	KUNIT_CASE(bad_page_table_is_an_error),
+	KUNIT_CASE(private_memory_without_a_pagemap_is_nobodys),
 	KUNIT_CASE(order_of_small_pages_is_0),
 	KUNIT_CASE(order_of_huge_pages_is_a_pmds),
 	KUNIT_CASE(order_of_hugetlb_pages_is_theirs),
 	KUNIT_CASE(order_of_a_split_huge_page_is_0),
+	KUNIT_CASE(order_of_special_huge_pages_is_0),
+	KUNIT_CASE(special_huge_pud_is_not_split),
 	KUNIT_CASE(contiguous_blocks_end_where_others_begin),
 	KUNIT_CASE(requests_are_met_while_blocks_fold),
 	KUNIT_CASE(interval_api_sees_the_same_of_anything),
