@@ -10,8 +10,11 @@
 #include <linux/hmm.h>
 #include <linux/lockdep.h>
 #include <linux/rculist.h>
+#include <linux/tracepoint-defs.h>
 
 #include "hmm-walk.h"
+
+DECLARE_TRACEPOINT(hmm_mirror_sync);
 
 struct hmm_unlocked;
 enum hmm_mmap_need;
@@ -45,13 +48,23 @@ static inline bool hmm_busy(const struct hmm *hmm, unsigned long start,
 int hmm_sync_failed(const struct hmm_mirror *mirror,
 		    const struct mmu_notifier_range *update, int ret);
 
+int hmm_sync_traced(struct hmm_mirror *mirror,
+		    const struct mmu_notifier_range *update);
+
 static inline int hmm_call_mirror(struct hmm_mirror *mirror,
 				  const struct mmu_notifier_range *update)
 {
-	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
+	int ret;
 
+	if (tracepoint_enabled(hmm_mirror_sync))
+		ret = hmm_sync_traced(mirror, update);
+	else
+		ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
 	return likely(!ret) ? 0 : hmm_sync_failed(mirror, update, ret);
 }
+
+u64 hmm_wait_begins(void);
+void hmm_wait_ended(const struct hmm_range *range, u64 begin, bool done);
 
 int hmm_call_mirrors_twice(struct hmm_mirror *first,
 			   const struct mmu_notifier_range *update);

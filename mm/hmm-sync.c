@@ -15,9 +15,23 @@
  * takes the mirror off the list. Mirrors without a sync_finish() need no epoch.
  */
 #include <linux/hmm.h>
+#include <linux/ktime.h>
 #include <linux/rculist.h>
+#include <trace/events/hmm.h>
 
 #include "hmm-internal.h"
+
+/* Returns the time at the beginning of a wait, or 0 while nobody traces it. */
+u64 hmm_wait_begins(void)
+{
+	return trace_hmm_range_wait_enabled() ? ktime_get_ns() : 0;
+}
+
+void hmm_wait_ended(const struct hmm_range *range, u64 begin, bool done)
+{
+	if (begin)
+		trace_hmm_range_wait(range, ktime_get_ns() - begin, done);
+}
 
 /* Only a non-blockable callback may return -EAGAIN; warn of anything else. */
 noinline int hmm_sync_failed(const struct hmm_mirror *mirror,
@@ -30,6 +44,30 @@ noinline int hmm_sync_failed(const struct hmm_mirror *mirror,
 		  mirror->ops->sync_cpu_device_pagetables, ret,
 		  blockable ? "" : "non-");
 	return blockable ? 0 : -EAGAIN;
+}
+
+/* Calls a mirror for the first pass, and measures the time. */
+noinline int hmm_sync_traced(struct hmm_mirror *mirror,
+			     const struct mmu_notifier_range *update)
+{
+	const u64 begin = ktime_get_ns();
+	int ret = mirror->ops->sync_cpu_device_pagetables(mirror, update);
+
+	trace_hmm_mirror_sync(mirror, update, ktime_get_ns() - begin, ret);
+	return ret;
+}
+
+static void hmm_finish_mirror(struct hmm_mirror *mirror,
+			      const struct mmu_notifier_range *update)
+{
+	u64 begin = 0;
+
+	if (trace_hmm_mirror_finish_enabled())
+		begin = ktime_get_ns();
+	mirror->ops->sync_finish(mirror, update);
+	if (begin)
+		trace_hmm_mirror_finish(mirror, update, ktime_get_ns() - begin,
+					0);
 }
 
 static unsigned long hmm_epoch(const struct hmm *hmm)
@@ -68,7 +106,7 @@ static void hmm_finish_mirrors(struct hmm *hmm, struct hmm_mirror *mirror,
 		if (mirror == failed)
 			break;
 		if (mirror->ops->sync_finish && !hmm_mirror_left(mirror, epoch))
-			mirror->ops->sync_finish(mirror, update);
+			hmm_finish_mirror(mirror, update);
 	}
 }
 
@@ -130,5 +168,5 @@ void hmm_release_mirrors(struct hmm *hmm, struct mm_struct *mm)
 	hmm_for_each_mirror(mirror, hmm)
 		if (mirror->ops->sync_finish && !mirror->ops->release &&
 		    !hmm_mirror_left(mirror, epoch))
-			mirror->ops->sync_finish(mirror, &all);
+			hmm_finish_mirror(mirror, &all);
 }

@@ -244,6 +244,7 @@ static void hmm_unlocked_dropped(struct hmm_unlocked *u, struct hmm_walk *w)
  */
 static int hmm_unlocked_wait(struct hmm_unlocked *u)
 {
+	const u64 begin = hmm_wait_begins();
 	long left;
 
 	hmm_unlocked_unlock(u);
@@ -255,6 +256,7 @@ static int hmm_unlocked_wait(struct hmm_unlocked *u)
 	left = wait_event_killable_timeout(u->hmm->wq,
 					   !hmm_unlocked_must_wait(u),
 					   hmm_unlocked_time_left(u));
+	hmm_wait_ended(u->range, begin, left > 0);
 	if (left < 0)
 		return -EINTR;
 	if (!left)

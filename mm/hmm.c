@@ -208,12 +208,13 @@ noinline bool hmm_busy_slow(const struct hmm *hmm, unsigned long start,
 }
 
 /*
- * Marks the ranges that [start, end) overlaps before their cursor. A range
- * whose cursor is at its start has no entries to invalidate.
+ * Marks the ranges that @update overlaps before their cursor. A range whose
+ * cursor is at its start has no entries to invalidate.
  */
-static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
-			    unsigned long end)
+static void hmm_mark_ranges(struct hmm *hmm,
+			    const struct mmu_notifier_range *update)
 {
+	const unsigned long start = update->start, end = update->end;
 	struct interval_tree_node *node;
 	struct hmm_range *range;
 	unsigned long hit;
@@ -228,7 +229,7 @@ static void hmm_mark_ranges(struct hmm *hmm, unsigned long start,
 		hit = max(start, range->start);
 		if (hit >= range->cursor)
 			continue;
-		trace_hmm_range_hit(hmm->mmu_notifier.mm, range);
+		trace_hmm_range_hit(update, range);
 		/* Pairs with hmm_walk_pause() */
 		WRITE_ONCE(range->cursor, hit);
 		/* Pairs with hmm_range_valid(), through the driver's lock */
@@ -271,7 +272,7 @@ static int hmm_invalidate_start(struct mmu_notifier *subscription,
 	trace_hmm_invalidate_start(update);
 	spin_lock_irqsave(&hmm->ranges_lock, flags);
 	hmm_inflight_add(hmm, update);
-	hmm_mark_ranges(hmm, update->start, update->end);
+	hmm_mark_ranges(hmm, update);
 	spin_unlock_irqrestore(&hmm->ranges_lock, flags);
 
 	return hmm_call_mirrors(hmm, update);
@@ -459,6 +460,8 @@ int hmm_mirror_register(struct hmm_mirror *mirror, struct mm_struct *mm)
 					  mmu_notifier), mirror);
 	if (ret)
 		mmu_notifier_put(subscription);
+	else
+		trace_hmm_mirror_register(mm, mirror);
 out_mmput:
 	/* Not mmput(): exit_mmap() takes the mmap lock, which is held */
 	mmput_async(mm);
@@ -474,6 +477,7 @@ static void hmm_range_detach(struct hmm *hmm, struct hmm_range *range)
 	hmm_tree_remove(&range->node, &hmm->tree);
 	list_del_init(&range->list);
 	range->mirror->nr_ranges--;
+	trace_hmm_range_unregister(hmm->mmu_notifier.mm, range);
 	/* Pairs with hmm_fault_check() */
 	WRITE_ONCE(range->mirror, NULL);
 	WRITE_ONCE(range->valid, false);
@@ -549,6 +553,7 @@ void hmm_mirror_unregister(struct hmm_mirror *mirror)
 	up_write(&hmm->mirrors_sem);
 	/* Waits for callbacks that see the mirror, see hmm_for_each_mirror() */
 	mmu_notifier_synchronize();
+	trace_hmm_mirror_unregister(hmm->mmu_notifier.mm, mirror);
 	mirror->hmm = NULL;
 	mmu_notifier_put(&hmm->mmu_notifier);
 }
@@ -613,6 +618,7 @@ static int hmm_range_attach(struct hmm *hmm, struct hmm_mirror *mirror,
 	mirror->nr_ranges++;
 	list_add(&range->list, &hmm->ranges);
 	hmm_tree_insert(&range->node, &hmm->tree);
+	trace_hmm_range_register(hmm->mmu_notifier.mm, range);
 	return 0;
 }
 
@@ -767,9 +773,11 @@ static noinline bool hmm_range_wait_slow(const struct hmm_range *range,
 	unsigned int ms = min_t(unsigned long, timeout, UINT_MAX);
 	struct hmm *hmm = hmm_range_get_hmm(range);
 	enum hmm_range_state state;
+	u64 begin;
 
 	if (!hmm)
 		return false;
+	begin = hmm_wait_begins();
 	if (hmm_waits_for_itself(hmm))
 		state = HMM_RANGE_BUSY;
 	else
@@ -778,6 +786,7 @@ static noinline bool hmm_range_wait_slow(const struct hmm_range *range,
 				   HMM_RANGE_BUSY,
 				   msecs_to_jiffies(ms));
 	hmm_put(hmm);
+	hmm_wait_ended(range, begin, state == HMM_RANGE_QUIET);
 	return state == HMM_RANGE_QUIET;
 }
 

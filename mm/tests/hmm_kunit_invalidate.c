@@ -17,7 +17,6 @@
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
-#include <trace/events/hmm.h>
 
 #include "../hmm-internal.h"
 #include "hmm_kunit.h"
@@ -1112,121 +1111,6 @@ static void range_of_a_dead_mm_is_never_valid(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, hk->dev->mirror.hmm);
 }
 
-/* ------------------------------------------------------------- tracepoints */
-
-/* Events of the tracepoints for @mm. */
-struct hk_trace {
-	struct mm_struct *mm;
-	struct mmu_notifier_range update;
-	unsigned long hit;
-	int starts;
-	int ends;
-	int hits;
-	int faults;
-	int ret;
-};
-
-static void hk_trace_start(void *data, const struct mmu_notifier_range *update)
-{
-	struct hk_trace *trace = data;
-
-	if (update->mm != trace->mm)
-		return;
-	trace->update = *update;
-	trace->starts++;
-}
-
-static void hk_trace_end(void *data, const struct mmu_notifier_range *update)
-{
-	struct hk_trace *trace = data;
-
-	trace->ends += update->mm == trace->mm;
-}
-
-static void hk_trace_hit(void *data, const struct mm_struct *mm,
-			 const struct hmm_range *range)
-{
-	struct hk_trace *trace = data;
-
-	if (mm != trace->mm)
-		return;
-	trace->hit = range->start;
-	trace->hits++;
-}
-
-static void hk_trace_fault(void *data, const struct mm_struct *mm,
-			   const struct hmm_range *range, unsigned int flags,
-			   int ret)
-{
-	struct hk_trace *trace = data;
-
-	if (mm != trace->mm)
-		return;
-	trace->ret = ret;
-	trace->faults++;
-}
-
-static void hk_trace_off(void *trace)
-{
-	unregister_trace_hmm_invalidate_start(hk_trace_start, trace);
-	unregister_trace_hmm_invalidate_end(hk_trace_end, trace);
-	unregister_trace_hmm_range_hit(hk_trace_hit, trace);
-	unregister_trace_hmm_range_fault(hk_trace_fault, trace);
-	tracepoint_synchronize_unregister();
-}
-
-static void hk_trace_on(struct kunit *test, struct hk_trace *trace)
-{
-	int ret;
-
-	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
-		kunit_skip(test, "no tracepoints in this kernel");
-	ret = register_trace_hmm_invalidate_start(hk_trace_start, trace);
-	ret = ret ?: register_trace_hmm_invalidate_end(hk_trace_end, trace);
-	ret = ret ?: register_trace_hmm_range_hit(hk_trace_hit, trace);
-	ret = ret ?: register_trace_hmm_range_fault(hk_trace_fault, trace);
-	KUNIT_ASSERT_EQ(test, ret, 0);
-	ret = kunit_add_action_or_reset(test, hk_trace_off, trace);
-	KUNIT_ASSERT_EQ(test, ret, 0);
-}
-
-static void tracepoints_show_why_a_fault_is_retried(struct kunit *test)
-{
-	struct hk *hk = test->priv;
-	struct hk_trace *trace =
-		kunit_kzalloc(test, sizeof(*trace), GFP_KERNEL);
-	unsigned long addr = hk_anon(test, 8);
-	struct hmm_range *range, *other;
-	struct hk_inval *inval;
-
-	KUNIT_ASSERT_NOT_NULL(test, trace);
-	trace->mm = hk->mm;
-	hk_trace_on(test, trace);
-	hk_write(test, addr, 8);
-	range = hk_range(test, addr, 1);
-	other = hk_range(test, addr + 4 * PAGE_SIZE, 1);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), 1);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, other, 0), 1);
-	KUNIT_EXPECT_EQ(test, trace->faults, 2);
-	KUNIT_EXPECT_EQ(test, trace->ret, 0);
-
-	inval = hk_start(test, addr, addr + 2 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, trace->starts, 1);
-	KUNIT_EXPECT_EQ(test, trace->update.start, addr);
-	KUNIT_EXPECT_EQ(test, trace->update.end, addr + 2 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, trace->update.event, MMU_NOTIFY_CLEAR);
-	KUNIT_EXPECT_EQ(test, trace->hits, 1);
-	KUNIT_EXPECT_EQ(test, trace->hit, addr);
-	KUNIT_EXPECT_EQ(test, hk_fault(test, range, 0), -EBUSY);
-	KUNIT_EXPECT_EQ(test, trace->ret, -EBUSY);
-	KUNIT_EXPECT_EQ(test, trace->ends, 0);
-	hk_end(inval);
-	KUNIT_EXPECT_EQ(test, trace->ends, 1);
-	KUNIT_EXPECT_EQ(test, trace->faults, 3);
-	hmm_range_unregister(other);
-	hmm_range_unregister(range);
-}
-
 /* ----------------------------------------- only what overlaps is touched (P5) */
 
 #define HK_MANY		1000
@@ -1397,7 +1281,6 @@ static struct kunit_case hk_invalidate_cases[] = {
 	KUNIT_CASE(page_of_an_mm_without_users_is_efault),
 	KUNIT_CASE(waiter_wakes_when_its_range_is_unregistered),
 	KUNIT_CASE(range_of_a_dead_mm_is_never_valid),
-	KUNIT_CASE(tracepoints_show_why_a_fault_is_retried),
 	KUNIT_CASE(invalidation_touches_only_what_it_overlaps),
 	KUNIT_CASE(ranges_of_the_same_addresses_are_all_marked),
 	KUNIT_CASE(range_is_marked_before_the_mirror_is_called),

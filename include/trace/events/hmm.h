@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Events of HMM mirrors: invalidations, the ranges that they hit, the page
- * tables that are read, and results of faults. Together they show why a
- * device's fault was retried.
+ * Events of HMM mirrors: the life of mirrors and ranges, invalidations, the
+ * ranges that they hit, the time in callbacks and in waits, the page tables
+ * that are read, and results of faults. Together they show why a device's fault
+ * was retried, and which task is the reason.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM hmm
@@ -42,6 +43,17 @@ TRACE_DEFINE_ENUM(MMU_NOTIFY_RELEASE);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_MIGRATE);
 TRACE_DEFINE_ENUM(MMU_NOTIFY_EXCLUSIVE);
 
+#define hmm_show_event(event)						\
+	__print_symbolic(event,						\
+			 { MMU_NOTIFY_UNMAP, "unmap" },			\
+			 { MMU_NOTIFY_CLEAR, "clear" },			\
+			 { MMU_NOTIFY_PROTECTION_VMA, "protect vma" },	\
+			 { MMU_NOTIFY_PROTECTION_PAGE, "protect page" }, \
+			 { MMU_NOTIFY_SOFT_DIRTY, "soft dirty" },	\
+			 { MMU_NOTIFY_RELEASE, "release" },		\
+			 { MMU_NOTIFY_MIGRATE, "migrate" },		\
+			 { MMU_NOTIFY_EXCLUSIVE, "exclusive" })
+
 DECLARE_EVENT_CLASS(hmm_update,
 
 	TP_PROTO(const struct mmu_notifier_range *update),
@@ -65,16 +77,7 @@ DECLARE_EVENT_CLASS(hmm_update,
 	),
 
 	TP_printk("mm=%p [0x%lx, 0x%lx) %s%s", __entry->mm, __entry->start,
-		  __entry->end,
-		  __print_symbolic(__entry->event,
-				   { MMU_NOTIFY_UNMAP, "unmap" },
-				   { MMU_NOTIFY_CLEAR, "clear" },
-				   { MMU_NOTIFY_PROTECTION_VMA, "protect vma" },
-				   { MMU_NOTIFY_PROTECTION_PAGE, "protect page" },
-				   { MMU_NOTIFY_SOFT_DIRTY, "soft dirty" },
-				   { MMU_NOTIFY_RELEASE, "release" },
-				   { MMU_NOTIFY_MIGRATE, "migrate" },
-				   { MMU_NOTIFY_EXCLUSIVE, "exclusive" }),
+		  __entry->end, hmm_show_event(__entry->event),
 		  __entry->blockable ? "" : ", may not block")
 );
 
@@ -92,29 +95,189 @@ DEFINE_EVENT(hmm_update, hmm_invalidate_end,
 	TP_ARGS(update)
 );
 
-/* A range was marked invalid; its entries, read or being read, are stale. */
+/*
+ * @update marks a range invalid: its entries are stale. If it was not valid
+ * before, a fault was reading them. The current task makes the invalidation.
+ */
 TRACE_EVENT(hmm_range_hit,
+
+	TP_PROTO(const struct mmu_notifier_range *update,
+		 const struct hmm_range *range),
+
+	TP_ARGS(update, range),
+
+	TP_STRUCT__entry(
+		__field(void *,		mm)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(int,		event)
+		__field(bool,		valid)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= update->mm;
+		__entry->start	= range->start;
+		__entry->end	= range->end;
+		__entry->event	= update->event;
+		__entry->valid	= range->valid;
+	),
+
+	TP_printk("mm=%p [0x%lx, 0x%lx) was %s, %s", __entry->mm,
+		  __entry->start, __entry->end,
+		  __entry->valid ? "valid" : "not valid",
+		  hmm_show_event(__entry->event))
+);
+
+DECLARE_EVENT_CLASS(hmm_mirror_life,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_mirror *mirror),
+
+	TP_ARGS(mm, mirror),
+
+	TP_STRUCT__entry(
+		__field(const void *,	mm)
+		__field(const void *,	mirror)
+		__field(const void *,	sync)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= mm;
+		__entry->mirror	= mirror;
+		__entry->sync	= mirror->ops->sync_cpu_device_pagetables;
+	),
+
+	TP_printk("mm=%p mirror=%p %ps", __entry->mm, __entry->mirror,
+		  __entry->sync)
+);
+
+DEFINE_EVENT(hmm_mirror_life, hmm_mirror_register,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_mirror *mirror),
+
+	TP_ARGS(mm, mirror)
+);
+
+DEFINE_EVENT(hmm_mirror_life, hmm_mirror_unregister,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_mirror *mirror),
+
+	TP_ARGS(mm, mirror)
+);
+
+/* A mirror's callback returned @ret after @ns. */
+DECLARE_EVENT_CLASS(hmm_callback,
+
+	TP_PROTO(const struct hmm_mirror *mirror,
+		 const struct mmu_notifier_range *update, u64 ns, int ret),
+
+	TP_ARGS(mirror, update, ns, ret),
+
+	TP_STRUCT__entry(
+		__field(const void *,	mm)
+		__field(const void *,	mirror)
+		__field(const void *,	sync)
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(u64,		ns)
+		__field(int,		ret)
+	),
+
+	TP_fast_assign(
+		__entry->mm	= update->mm;
+		__entry->mirror	= mirror;
+		__entry->sync	= mirror->ops->sync_cpu_device_pagetables;
+		__entry->start	= update->start;
+		__entry->end	= update->end;
+		__entry->ns	= ns;
+		__entry->ret	= ret;
+	),
+
+	TP_printk("mm=%p mirror=%p [0x%lx, 0x%lx) %ps: %d after %llu ns",
+		  __entry->mm, __entry->mirror, __entry->start, __entry->end,
+		  __entry->sync, __entry->ret, __entry->ns)
+);
+
+DEFINE_EVENT(hmm_callback, hmm_mirror_sync,
+
+	TP_PROTO(const struct hmm_mirror *mirror,
+		 const struct mmu_notifier_range *update, u64 ns, int ret),
+
+	TP_ARGS(mirror, update, ns, ret)
+);
+
+/* The second pass; @ret is 0. */
+DEFINE_EVENT(hmm_callback, hmm_mirror_finish,
+
+	TP_PROTO(const struct hmm_mirror *mirror,
+		 const struct mmu_notifier_range *update, u64 ns, int ret),
+
+	TP_ARGS(mirror, update, ns, ret)
+);
+
+DECLARE_EVENT_CLASS(hmm_range_life,
 
 	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range),
 
 	TP_ARGS(mm, range),
 
 	TP_STRUCT__entry(
-		__field(void *,		mm)
+		__field(const void *,	mm)
+		__field(const void *,	mirror)
 		__field(unsigned long,	start)
 		__field(unsigned long,	end)
-		__field(bool,		valid)
 	),
 
 	TP_fast_assign(
-		__entry->mm	= (void *)mm;
+		__entry->mm	= mm;
+		__entry->mirror	= range->mirror;
 		__entry->start	= range->start;
 		__entry->end	= range->end;
-		__entry->valid	= range->valid;
 	),
 
-	TP_printk("mm=%p [0x%lx, 0x%lx) was %s", __entry->mm, __entry->start,
-		  __entry->end, __entry->valid ? "valid" : "not valid")
+	TP_printk("mm=%p mirror=%p [0x%lx, 0x%lx)", __entry->mm,
+		  __entry->mirror, __entry->start, __entry->end)
+);
+
+DEFINE_EVENT(hmm_range_life, hmm_range_register,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range),
+
+	TP_ARGS(mm, range)
+);
+
+DEFINE_EVENT(hmm_range_life, hmm_range_unregister,
+
+	TP_PROTO(const struct mm_struct *mm, const struct hmm_range *range),
+
+	TP_ARGS(mm, range)
+);
+
+/*
+ * A call waited for @ns for the end of invalidations. @done is false if the
+ * time was up, the task is killed, or the range or its mm is gone.
+ */
+TRACE_EVENT(hmm_range_wait,
+
+	TP_PROTO(const struct hmm_range *range, u64 ns, bool done),
+
+	TP_ARGS(range, ns, done),
+
+	TP_STRUCT__entry(
+		__field(unsigned long,	start)
+		__field(unsigned long,	end)
+		__field(u64,		ns)
+		__field(bool,		done)
+	),
+
+	TP_fast_assign(
+		__entry->start	= range->start;
+		__entry->end	= range->end;
+		__entry->ns	= ns;
+		__entry->done	= done;
+	),
+
+	TP_printk("[0x%lx, 0x%lx) %s after %llu ns", __entry->start,
+		  __entry->end, __entry->done ? "done" : "failed", __entry->ns)
 );
 
 /*
