@@ -928,6 +928,32 @@ MEMORY_TEST(exclusive_then_forgotten)
 	test_pages(0);
 }
 
+/*
+ * Some kernels take all of a huge page from the CPU with its first page. Pages
+ * that the CPU has back then share a folio with pages that it does not have.
+ */
+MEMORY_TEST(exclusive_part_of_a_huge_page)
+{
+	char *base = mmap(NULL, 2 * HUGE, FULL_ACCESS,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *ptr = hmm_huge_align(base);
+	char *touched = ptr + 5 * PAGE;
+
+	ASSERT_NE(MAP_FAILED, base);
+	ASSERT_EQ(0, madvise(ptr, HUGE, MADV_HUGEPAGE));
+	memcpy(ptr, self->data, SIZE);
+	test_exclusive(ptr, self->data, 1);
+	EXPECT_EQ(self->data[5 * PAGE], cpu_read(touched));
+	/* Neither has to succeed */
+	hmm_move_pages(touched, 1, !hmm_page_node(touched));
+	madvise(ptr, HUGE, MADV_PAGEOUT);
+	EXPECT_EQ(self->data[5 * PAGE], cpu_read(touched));
+	EXPECT_EQ(0, memcmp(ptr, self->data, SIZE));
+	test_request(READ, ptr, NPAGES);
+	EXPECT_EQ(0, memcmp(self->buf, self->data, SIZE));
+	ASSERT_EQ(0, munmap(base, 2 * HUGE));
+}
+
 #define ORDER_PAGES	8UL
 
 struct order {
