@@ -121,6 +121,15 @@ module_param(spm_addr_dev1, ulong, 0444);
 MODULE_PARM_DESC(spm_addr_dev1,
 		 "Physical address of reserved memory for the second coherent device");
 
+/* With DMIRROR_BREAK_KEEP, each entry of a device page table holds its page. */
+#define DMIRROR_BREAK_KEEP	BIT(0)
+#define DMIRROR_BREAK_DIRTY	BIT(1)
+
+static unsigned int break_rules;
+module_param(break_rules, uint, 0444);
+MODULE_PARM_DESC(break_rules,
+		 "Rules that the devices break, for tests of the tests: 1 invalidations remove entries, 2 writes mark pages dirty");
+
 /**
  * struct dmirror_slot - one page of device memory
  * @data: system page with the data of a private page
@@ -170,6 +179,7 @@ struct dmirror_device {
  * @invalidations: calls of dmirror_sync() so far that got the mutex
  * @dropped: entries that callbacks removed from @pt so far
  * @retries: ranges faulted again so far because of an invalidation
+ * @locked: device faults call hmm_range_fault()
  * @ranges: ranges that are registered now
  * @claims: spans that are being taken for exclusive access
  * @flush: see &struct hmm_dmirror_flush
@@ -188,6 +198,7 @@ struct dmirror {
 	u64			invalidations;
 	u64			dropped;
 	u64			retries;
+	bool			locked;
 	u64			ranges;
 	struct list_head	claims;
 	struct hmm_dmirror_flush flush;
@@ -351,6 +362,17 @@ static void dmirror_count_exclusive(const void *pte, int by)
 	spin_unlock_irqrestore(&device->lock, flags);
 }
 
+/* Counts the reference of an entry that is added (@by 1) or removed (-1). */
+static void dmirror_count_kept(const void *pte, int by)
+{
+	if (!pte || !(break_rules & DMIRROR_BREAK_KEEP))
+		return;
+	if (by > 0)
+		get_page(dmirror_pte_page(pte));
+	else
+		put_page(dmirror_pte_page(pte));
+}
+
 /* Stores @pte at @index, in place of an entry that may be there. */
 static int dmirror_set_pte(struct dmirror *dmirror, unsigned long index,
 			   void *pte)
@@ -362,6 +384,8 @@ static int dmirror_set_pte(struct dmirror *dmirror, unsigned long index,
 	if (xa_is_err(old))
 		return xa_err(old);
 	dmirror->mapped += !old;
+	dmirror_count_kept(pte, 1);
+	dmirror_count_kept(old, -1);
 	if (dmirror_pte_exclusive(old))
 		dmirror_count_exclusive(old, -1);
 	if (dmirror_pte_exclusive(pte)) {
@@ -386,6 +410,7 @@ static void dmirror_drop(struct dmirror *dmirror, unsigned long first,
 	xas_for_each(&xas, pte, last) {
 		if (dmirror_pte_exclusive(pte))
 			dmirror_count_exclusive(pte, -1);
+		dmirror_count_kept(pte, -1);
 		xas_store(&xas, NULL);
 		if (++n % XA_CHECK_SCHED)
 			continue;
@@ -468,6 +493,8 @@ static int dmirror_sync(struct hmm_mirror *mirror,
 	bool blockable = mmu_notifier_range_blockable(update);
 	u64 dropped;
 
+	if (break_rules & DMIRROR_BREAK_KEEP)
+		return 0;
 	if (blockable)
 		mutex_lock(&dmirror->mutex);
 	else if (!mutex_trylock(&dmirror->mutex))
@@ -532,7 +559,8 @@ static void dmirror_range_unregister(struct dmirror *dmirror,
 	dmirror->ranges--;
 }
 
-static long dmirror_fault_orders(struct dmirror *dmirror,
+/* Takes a snapshot if @orders is not NULL. */
+static long dmirror_fault_locked(struct dmirror *dmirror,
 				 struct hmm_range *range, u8 *orders)
 {
 	struct mm_struct *mm = dmirror_mm(dmirror);
@@ -542,8 +570,13 @@ static long dmirror_fault_orders(struct dmirror *dmirror,
 		return -EBUSY;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	got = hmm_range_fault_orders(range, HMM_FAULT_SNAPSHOT, orders);
-	mmap_read_unlock(mm);
+	if (orders)
+		got = hmm_range_fault_orders(range, HMM_FAULT_SNAPSHOT, orders);
+	else
+		got = hmm_range_fault(range, HMM_FAULT_ALLOW_RETRY);
+	/* With -EAGAIN the lock has been dropped */
+	if (got != -EAGAIN)
+		mmap_read_unlock(mm);
 	return got;
 }
 
@@ -555,8 +588,8 @@ static int dmirror_range_fault(struct dmirror *dmirror, struct hmm_range *range,
 	long got;
 
 	cond_resched();
-	if (orders)
-		got = dmirror_fault_orders(dmirror, range, orders);
+	if (orders || READ_ONCE(dmirror->locked))
+		got = dmirror_fault_locked(dmirror, range, orders);
 	else
 		got = hmm_range_fault_unlocked(range, 0,
 					       HMM_RANGE_DEFAULT_TIMEOUT);
@@ -575,7 +608,7 @@ static int dmirror_range_check(struct dmirror *dmirror, struct hmm_range *range,
 	lockdep_assert_held(&dmirror->mutex);
 	if (!err && hmm_range_valid(range))
 		return 0;
-	if (err && err != -EBUSY)
+	if (err && err != -EBUSY && err != -EAGAIN)
 		return err;
 	if (fatal_signal_pending(current))
 		return -EINTR;
@@ -720,7 +753,8 @@ static void dmirror_copy_page(struct dmirror_job *job, unsigned long addr)
 	}
 	memcpy_to_page(dmirror_data(page), 0, buf, PAGE_SIZE);
 	/* A writable CPU entry may be clean, reclaim would lose the data */
-	folio_mark_dirty(page_folio(page));
+	if (!(break_rules & DMIRROR_BREAK_DIRTY))
+		folio_mark_dirty(page_folio(page));
 }
 
 /* Returns the end of the chunk at job->addr. */
@@ -1854,6 +1888,16 @@ static int dmirror_flush(struct dmirror *dmirror, void *arg)
 	return 0;
 }
 
+static int dmirror_fault_call(struct dmirror *dmirror, void *arg)
+{
+	const struct hmm_dmirror_fault_call *call = arg;
+
+	if (call->locked > 1 || call->reserved)
+		return -EINVAL;
+	WRITE_ONCE(dmirror->locked, call->locked);
+	return 0;
+}
+
 /**
  * struct dmirror_request - one row of the table of requests
  * @request: the whole ioctl number, so that direction and size must be right
@@ -1903,6 +1947,10 @@ static const struct dmirror_request dmirror_requests[] = {
 		.request = HMM_DMIRROR_FLUSH,
 		.handler = dmirror_flush,
 	},
+	{
+		.request = HMM_DMIRROR_FAULT_CALL,
+		.handler = dmirror_fault_call,
+	},
 };
 
 union dmirror_arg {
@@ -1911,6 +1959,7 @@ union dmirror_arg {
 	struct hmm_dmirror_compute	compute;
 	struct hmm_dmirror_stats	stats;
 	struct hmm_dmirror_flush	flush;
+	struct hmm_dmirror_fault_call	fault_call;
 };
 
 static_assert(offsetof(struct hmm_dmirror_cmd, addr) == 0);

@@ -126,6 +126,19 @@ struct hmm_dmirror_flush {
 
 #define HMM_DMIRROR_FLUSH	_IOWR('H', 0x82, struct hmm_dmirror_flush)
 
+/**
+ * struct hmm_dmirror_fault_call - the call that serves this file's faults
+ * @locked: (in) 0 for hmm_range_fault_unlocked(); 1 for hmm_range_fault(),
+ *	which the device calls with the mmap lock
+ * @reserved: zero
+ */
+struct hmm_dmirror_fault_call {
+	__u64 locked;
+	__u64 reserved;
+};
+
+#define HMM_DMIRROR_FAULT_CALL	_IOWR('H', 0x83, struct hmm_dmirror_fault_call)
+
 /*
  * SNAPSHOT writes one byte a page. The access and, for a huge mapping, its
  * level are or-ed; where device memory is mapped, its kind and whether it is
