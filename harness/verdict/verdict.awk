@@ -439,15 +439,14 @@ function warn_expected(	i)
 	return 0
 }
 
-# True if a test has announced this fault and its window is open. The fault may
-# come more than once: a test cannot know the number of messages.
-function fault_expected(line,	i)
+# True if a test has announced this message and its window is open. It may come
+# more than once: a test cannot know the number of messages.
+function message_expected(line,	i)
 {
 	for (i = nr_windows; i; i--) {
 		if (window_state[i] != "open" || !index(line, window_text[i]))
 			continue
 		window_seen[i] = 1
-		expected_faults++
 		return 1
 	}
 	return 0
@@ -523,8 +522,14 @@ function log_line(line,	i, class)
 	if (class == "trace" && (in_block ||
 				 (last_splat && FNR - last_splat < 100)))
 		return
-	if (class == "fault" && fault_expected(line))
+	if (class == "fault" && message_expected(line)) {
+		expected_faults++
 		return
+	}
+	if (class == "oom" && message_expected(line)) {
+		last_splat = FNR
+		return
+	}
 	if (class == "lost")
 		problem_lost("log line " FNR ": " line " (" \
 			     policy_meaning[i] ")")

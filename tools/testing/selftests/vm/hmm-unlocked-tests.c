@@ -10,13 +10,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "hmm-cgroup.h"
 #include "hmm-device.h"
-
-static int hmm_flush(int fd, uint64_t ms, struct hmm_dmirror_flush *flush)
-{
-	*flush = (struct hmm_dmirror_flush){ .ms = ms };
-	return ioctl(fd, HMM_DMIRROR_FLUSH, flush) ? -errno : 0;
-}
 
 DEVICE_TEST(flush_is_checked)
 {
@@ -162,27 +157,11 @@ struct span {
 
 #define TRACING		"/sys/kernel/tracing"
 #define INSTANCE	TRACING "/instances/hmm-tests"
-#define CGROUP		"/tmp/hmm-tests-cgroup"
-#define LIMITED		CGROUP "/limited"
 
 /* Move this process to a cgroup that has @limit bytes; 0 or -errno. */
 static int cgroup_enter(size_t limit)
 {
-	if (mkdir(CGROUP, 0755) || mount("none", CGROUP, "cgroup2", 0, NULL))
-		return -errno;
-	return hmm_write_text(CGROUP "/cgroup.subtree_control", "+memory") ?:
-	       (mkdir(LIMITED, 0755) ? -errno : 0) ?:
-	       hmm_write_number(LIMITED "/memory.max", limit) ?:
-	       hmm_write_text(LIMITED "/cgroup.procs", "0");
-}
-
-static int cgroup_leave(void)
-{
-	int err = hmm_write_text(CGROUP "/cgroup.procs", "0");
-
-	if (!err && (rmdir(LIMITED) || umount(CGROUP) || rmdir(CGROUP)))
-		err = -errno;
-	return err;
+	return cgroup_make(limit, false) ?: cgroup_join();
 }
 
 /* Record an event of HMM where it overlaps @span. */

@@ -67,6 +67,13 @@ static inline int hmm_stats(int fd, struct hmm_dmirror_stats *stats)
 	return ioctl(fd, HMM_DMIRROR_STATS, stats) ? -errno : 0;
 }
 
+static inline int hmm_flush(int fd, uint64_t ms,
+			    struct hmm_dmirror_flush *flush)
+{
+	*flush = (struct hmm_dmirror_flush){ .ms = ms };
+	return ioctl(fd, HMM_DMIRROR_FLUSH, flush) ? -errno : 0;
+}
+
 /*
  * The results of COMPUTE, computed by the CPU
  */
