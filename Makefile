@@ -31,6 +31,11 @@ Heterogeneous memory management for the kernel: mirrors.
                            of the harness; ONLY=name runs one check
   make coverage            run the tests, and count the lines and branches of
                            the core that they run; ONLY=name runs one suite
+  make torture             devices and CPUs use and change the same memory, and
+                           an oracle checks each word: 10^6 operations, or
+                           SECONDS=N; SEED=N makes the same choices again
+  make fuzz                wrong and right calls of the device nodes, guided by
+                           the code that they reach: 10^6, or SECONDS=N
   make model               check a model of the locking with spin: every state
                            of it; ONLY=name runs one case of harness/model
   make mutants             test COUNT small wrong versions of the core;
@@ -61,7 +66,7 @@ Status: 0 passed, 1 a test failed, 2 a splat or a leak, 3 the guest was lost,
 endef
 
 VERBS := run test bench clients guest gdb shell modules kernel tree base config check \
-	coverage model mutants series series-check interval-users clean
+	coverage torture fuzz model mutants series series-check interval-users clean
 
 # A goal that is no verb goes to front.sh as well, which refuses it.
 GOALS := $(sort $(VERBS) $(filter-out help,$(MAKECMDGOALS)))
@@ -89,6 +94,7 @@ clients: override ROOT := host
 gdb: override WITH := gdb
 coverage: override WITH := gcov
 mutants: override WITH := mutants
+fuzz: override WITH := kcov
 
 # Each make has its own file, as a second one may run at the same time.
 STATUS := $(BUILD)/status.$(shell echo $$PPID)

@@ -14,7 +14,7 @@ verb=$1
 # refuse NAME REASON
 refuse()
 {
-	die "$1=${!1}: $2"
+	die "${1#TORTURE_}=${!1}: $2"
 }
 
 # number NAME: accept no value, or a positive number without leading zeros.
@@ -203,6 +203,8 @@ number JOBS
 number TIMEOUT
 number ROUNDS
 number COUNT
+number TORTURE_SECONDS
+number TORTURE_SEED
 switch DEBUG
 switch KCSAN
 switch LEAKS
@@ -211,7 +213,8 @@ switch LEAKS
 with
 extra_config
 case $verb in
-run | test | bench | guest | gdb | shell | clients | coverage | mutants) accel ;;
+run | test | bench | guest | gdb | shell | clients | coverage | torture | \
+	fuzz | mutants) accel ;;
 esac
 case $verb in
 guest | gdb | shell) root ;;

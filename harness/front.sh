@@ -89,7 +89,7 @@ run_verb()
 	# These mean other things to kbuild.
 	unset M DEBUG KCSAN
 	case $verb in
-	run | test | guest | gdb | shell | clients)
+	run | test | guest | gdb | shell | clients | torture | fuzz)
 		watched "$HARNESS/guest/guest.sh" "$verb" ;;
 	bench)
 		watched "$HARNESS/bench/bench.sh" ;;

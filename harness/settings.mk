@@ -48,6 +48,11 @@ ROUNDS ?=
 COUNT ?= 200
 SHARD ?=
 
+# The time of `make torture` and `make fuzz`, and the seed of their random
+# choices.
+SECONDS ?=
+SEED ?=
+
 # Number of parallel jobs, unless make got -j.
 JOBS ?= $(shell nproc)
 
@@ -106,4 +111,8 @@ PROGRESS := $(HARNESS)/progress.sh
 
 export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
 export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS EXTRA_CONFIG LEAKS COUNT SHARD
+# To bash, SECONDS is a clock.
+unexport SECONDS
+export TORTURE_SECONDS := $(SECONDS)
+export TORTURE_SEED := $(SEED)
 export ARCH PAGES CROSS_COMPILE IMAGE

@@ -37,6 +37,12 @@ ifeq ($(WITH),gcov)
 	$(wildcard $(TOP)/mm/hmm*.c))
 endif
 
+# With kcov, trace what is run of the core and of the drivers.
+ifeq ($(WITH),kcov)
+  KMAKE += $(patsubst %.c,KCOV_INSTRUMENT_%.o=y,$(notdir $(wildcard \
+	$(TOP)/mm/hmm*.c $(TOP)/lib/test_hmm.c $(TOP)/samples/hmm/*.c)))
+endif
+
 # Our sources of the kernel. kbuild has the exact dependencies; this list only
 # saves a call of kbuild when none of them has changed.
 KERNEL_SOURCES := $(addprefix $(TOP)/,$(filter include/% mm/% lib/% samples/% \

@@ -105,6 +105,6 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$$(find $(GUEST)/modules -name '*.ko' -printf '/modules/=%p ')
 
 # guest.sh boots it, for bench through bench.sh.
-.PHONY: run test bench guest gdb shell coverage mutants
-run test bench guest gdb shell coverage mutants: $(GUEST)/initramfs.cpio
+.PHONY: run test bench guest gdb shell coverage torture fuzz mutants
+run test bench guest gdb shell coverage torture fuzz mutants: $(GUEST)/initramfs.cpio
 	@:

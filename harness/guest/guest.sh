@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-#	guest.sh run|test|coverage|clients|guest|gdb|shell|count|wall
+#	guest.sh run|test|coverage|torture|fuzz|clients|guest|gdb|shell|count|wall
 #
 # Runs a verb in the guest: writes the list of steps for PID 1, boots, and exits
 # with the status of the verdict. All files of the run are in $RESULTS.
@@ -161,6 +161,16 @@ job_coverage()
 		"uuencode -m /tmp/gcov.tgz gcov"
 }
 
+# job_random COMMAND: 10^6 operations, or as many as there is time for.
+job_random()
+{
+	append+=(kunit.enable=0)
+	job_modules
+	job "live $verb exec $1" \
+		${TORTURE_SECONDS:+-n 1000000000 -s "$TORTURE_SECONDS"} \
+		${TORTURE_SEED:+-r "$TORTURE_SEED"}
+}
+
 # job_clients: the suites of harness/clients, or the one that ONLY names.
 job_clients()
 {
@@ -203,6 +213,7 @@ time_limit()
 	case $verb in
 	shell | gdb) limit=86400 ;;
 	test | coverage | clients | count | wall) limit=1800 ;;
+	torture | fuzz) limit=$((${TORTURE_SECONDS:-1800} + 600)) ;;
 	*) limit=300 ;;
 	esac
 	[ "$FLAVOUR" = plain ] || limit=$((limit * 3))
@@ -248,7 +259,7 @@ judge()
 	shell) mode="tty" ;;
 	gdb) mode=guest ;;
 	clients | coverage) mode="test" ;;
-	count | wall) mode=run ;;
+	count | wall | torture | fuzz) mode=run ;;
 	esac
 	# The report must not mix with the output of the user's command.
 	if [ "$mode" = test ]; then
@@ -281,6 +292,8 @@ main()
 	run) job_run ;;
 	test) job_test ;;
 	coverage) job_coverage ;;
+	torture) job_random "hmm-torture -p -m" ;;
+	fuzz) job_random hmm-fuzz ;;
 	clients) job_clients ;;
 	guest) job_guest ;;
 	gdb) job_gdb ;;

@@ -114,6 +114,8 @@ test_settings_refused()
 	refused 'SHARD=4: ' mutants SHARD=4
 	refused 'SHARD=1/0: ' mutants SHARD=1/0
 	refused 'COUNT=0: ' mutants COUNT=0
+	refused 'SECONDS=0: ' torture SECONDS=0
+	refused 'SEED=x: ' torture SEED=x
 	refused 'CACHE=here: ' base CACHE=here
 	refused 'CACHE=/a b: ' base 'CACHE=/a b'
 }
@@ -138,6 +140,7 @@ test_settings_accepted()
 	accepted check ONLY=sparse
 	accepted model ONLY=v54
 	accepted coverage ONLY=kunit
+	accepted torture SECONDS=60 SEED=7 DEBUG=1
 	accepted mutants COUNT=150 SHARD=0/4 ONLY=7
 	accepted test ONLY=hmm.anon_read
 }
