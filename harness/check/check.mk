@@ -5,7 +5,9 @@
 
 CHECK := $(BASE)/check
 
-CHECK_FRAGMENTS := $(MACHINE_FRAGMENTS) $(BASE_FRAGMENTS)
+# With tracepoints, so that their code is checked too.
+CHECK_FRAGMENTS := $(MACHINE_FRAGMENTS) $(TOP)/configs/trace.config \
+	$(BASE_FRAGMENTS)
 
 $(CHECK)/kernel/.config: $(CHECK_FRAGMENTS) $(BASE)/tree/.laid \
 		$(HARNESS)/build/kconfig.sh $(TOP)/Kconfig

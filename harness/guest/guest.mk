@@ -21,6 +21,11 @@ $(GUEST)/bin/%: $(PROGRAM_DIR)/%.c $(BASE)/tree/.laid
 	@mkdir -p $(@D)
 	@$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@
 
+# hmm-top-tests runs it.
+$(GUEST)/bin/hmm-top: $(BASE)/tree/tools/mm/hmm-top.c
+	@mkdir -p $(@D)
+	@$(GUEST_CC) $(GUEST_CFLAGS) -Wextra $< -o $@
+
 # The unmodified tests of the base's dummy device. They must pass on ours, and
 # include the UAPI of the pristine source.
 STOCK_TESTS := stock-hmm-tests
@@ -66,11 +71,12 @@ $(COMPAT_DRIVERS) &: $(KBUILD)/.built $(wildcard $(COMPAT)/*)
 	@cp $(COMPAT)/* $(GUEST)/compat/
 	@$(KMAKE) -s --no-print-directory M=$(GUEST)/compat modules
 
-# The commands of our page. Only a kernel with a tracer has events to enable.
+# The commands of our page. Only a kernel with a tracer has events to enable, and
+# totals.
 $(GUEST)/bin/hmm-rst-commands: $(TOP)/Documentation/vm/hmm.rst
 	@mkdir -p $(@D)
 	@{ echo '#!/bin/sh'; echo 'set -ex'; sed -n 's/^\t# //p' $< | \
-		grep -v $(if $(filter trace,$(WITH)),'^$$',/sys/kernel/tracing); \
+		grep -vE $(if $(filter trace,$(WITH)),'^$$','/tracing|/debug/hmm|hmm-top'); \
 		} > $@
 	@chmod +x $@
 
@@ -87,7 +93,7 @@ $(GUEST)/init: $(HARNESS)/guest/init.c
 $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=$(GUEST)/bin/%) $(STOCK_TESTS:%=$(GUEST)/bin/%) \
 		$(STOCK) $(COMPAT_DRIVERS) $(GUEST)/bin/hmm-rst-commands \
-		$(HARNESS)/guest/setup \
+		$(GUEST)/bin/hmm-top $(HARNESS)/guest/setup \
 		$(HARNESS)/guest/initramfs.sh $(BUSYBOX)
 	@rm -rf $(GUEST)/modules && mkdir -p $(GUEST)/modules
 	@for m in $(MODULES); do \
@@ -98,7 +104,7 @@ $(GUEST)/initramfs.cpio: $(KBUILD)/.built $(GUEST)/init \
 		$(PROGRAMS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK_TESTS:%=/bin/=$(GUEST)/bin/%) \
 		$(STOCK:%=/bin/=%) \
-		/bin/=$(GUEST)/bin/hmm-rst-commands \
+		/bin/=$(GUEST)/bin/hmm-rst-commands /bin/=$(GUEST)/bin/hmm-top \
 		$(COMPAT_DRIVERS:%=/modules/compat/=%) \
 		/modules/stock/=$(KBUILD)/lib/test_hmm_stock.ko \
 		/modules/samples/=$(KBUILD)/samples/hmm/skeleton.ko \

@@ -88,7 +88,7 @@ build_kernel()
 	}
 }
 
-# build_programs: compile the selftests that the patch changes. `make test`
+# build_programs: compile the programs that the patch changes. `make test`
 # links them and builds the drivers in compat.
 build_programs()
 {
@@ -99,7 +99,8 @@ build_programs()
 			-I"$tree/tools/testing/selftests" \
 			-I"$tree/tools/include/uapi" -o "$out/program.o" \
 			"$tree/$file" || return 1
-	done < <(touched 'tools/testing/selftests/*.c' ':!*/compat/*')
+	done < <(touched 'tools/testing/selftests/*.c' 'tools/mm/*.c' \
+		':!*/compat/*')
 }
 
 counted()

@@ -11,7 +11,7 @@
 export USERS_OUT := $(BASE)/$(MACHINE:%=%-)interval-users
 USERS := $(USERS_OUT)/kernel/.config
 USERS_FRAGMENTS := $(MACHINE_FRAGMENTS) $(BASE_FRAGMENTS) \
-	$(TOP)/configs/interval-users.config \
+	$(TOP)/configs/trace.config $(TOP)/configs/interval-users.config \
 	$(wildcard $(SERIES)/interval-users.config) \
 	$(wildcard $(TOP)/configs/$(ARCH)-interval-users.config) \
 	$(wildcard $(SERIES)/$(ARCH)-interval-users.config)
