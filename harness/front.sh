@@ -5,7 +5,8 @@
 #
 # Runs one verb of the front door: takes the checkout's lock, checks the
 # settings, installs packages, makes the files that the verb needs (main.mk),
-# then starts the verb's own script. The exit status of `make VERB` goes to
+# then starts the verb's own script. A make that only builds and boots a kernel
+# shares the checkout with those of other kernels. The exit status of `make VERB` goes to
 # STATUS_FILE, and this script succeeds: make turns every failure into 2, so
 # the Makefile ends make by other means (see make-exit.c).
 
@@ -83,6 +84,55 @@ build_make_exit()
 		gcc -shared -fPIC -Wall -o "$make_exit" "$HARNESS/make-exit.c"
 }
 
+# busy WHY: the status is that of a setting that is wrong now.
+busy()
+{
+	say "another make is at work in this checkout$1; wait for it to end"
+	exit 0
+}
+
+# lock_checkout: alone, or with other makes that do not lay the tree.
+lock_checkout()
+{
+	exec 9> "$BUILD/lock" || die "cannot write $BUILD"
+	if flock -n 9; then
+		# A make that was killed leaves its file.
+		rm -f "$BUILD"/status.*
+	elif own_kernel && flock -ns 9; then
+		export SHARED=1
+	else
+		busy ''
+	fi
+}
+
+# own_kernel: true for a verb that writes only to the folder of its kernel, once
+# the tree is laid.
+own_kernel()
+{
+	case $verb in
+	kernel | modules | run | test | guest | gdb | shell) ;;
+	*) return 1 ;;
+	esac
+}
+
+# lock_kernel: lay the tree, and then share the checkout.
+lock_kernel()
+{
+	own_kernel || return 0
+	[ -n "${SHARED-}" ] || make_files tree > /dev/null ||
+		finish "$BUILD_FAILED"
+	flock -s 9
+	export SHARED=1
+	mkdir -p "$OUT"
+	exec 8> "$OUT/lock" || die "cannot write $OUT"
+	flock -n 8 || busy ' with this kernel'
+}
+
+make_files()
+{
+	watched "$make" --no-print-directory -f "$HARNESS/main.mk" "$1"
+}
+
 # Run the verb's script. Verbs without one are done when their files are there.
 run_verb()
 {
@@ -112,13 +162,7 @@ run_verb()
 export LC_ALL=C.UTF-8
 
 mkdir -p "$BUILD" 2>/dev/null || die "cannot write $BUILD"
-exec 9> "$BUILD/lock" || die "cannot write $BUILD"
-if ! flock -n 9; then
-	say "another make is at work in this checkout; wait for it to end"
-	exit 0
-fi
-# A make that was killed leaves its file.
-rm -f "$BUILD"/status.*
+lock_checkout
 
 if ! "$HARNESS/check-settings.sh" "$verb"; then
 	build_make_exit 2> /dev/null
@@ -129,8 +173,8 @@ if [ "$verb" != clean ]; then
 		finish "$BUILD_FAILED"
 	build_make_exit || die "cannot build $make_exit"
 fi
-watched "$make" --no-print-directory -f "$HARNESS/main.mk" "$verb" ||
-	finish "$BUILD_FAILED"
+lock_kernel
+make_files "$verb" || finish "$BUILD_FAILED"
 # make -n, -q and -t run nothing.
 [[ ! ${MAKEFLAGS-} =~ ^[A-Za-z]*[nqt][A-Za-z]*( |$) ]] || finish 0
 run_verb

@@ -4,7 +4,8 @@
 #	guest.sh run|test|coverage|torture|fuzz|clients|guest|gdb|shell|count|wall
 #
 # Runs a verb in the guest: writes the list of steps for PID 1, boots, and exits
-# with the status of the verdict. All files of the run are in $RESULTS.
+# with the status of the verdict. All files of the run are in $RESULTS, those of
+# the runs before it in $RESULTS.1 and so on.
 
 set -euo pipefail
 . "${0%/*}/../lib.sh"
@@ -13,6 +14,9 @@ set -euo pipefail
 # Make it scan one page a day.
 STILL='cd /sys/kernel/mm/transparent_hugepage/khugepaged && '
 STILL+='echo 1 >pages_to_scan && echo 86400000 >scan_sleep_millisecs'
+
+# Runs that are kept
+KEPT=9
 
 [ $# -eq 1 ] || die "usage: guest.sh run|test|coverage|clients|guest|..."
 verb=$1
@@ -29,8 +33,22 @@ job()
 	printf '%s\n' "$*" >> "$RESULTS/job"
 }
 
+keep_results()
+{
+	local n
+
+	[ -e "$RESULTS/job" ] || return 0
+	rm -rf "$RESULTS.$KEPT"
+	for ((n = KEPT; n > 1; n--)); do
+		[ ! -e "$RESULTS.$((n - 1))" ] ||
+			mv -- "$RESULTS.$((n - 1))" "$RESULTS.$n"
+	done
+	mv -- "$RESULTS" "$RESULTS.1"
+}
+
 new_results()
 {
+	keep_results
 	rm -rf "$RESULTS"
 	mkdir -p "$RESULTS" || die "cannot write $RESULTS"
 	cp "$KBUILD/.config" "$RESULTS/config"

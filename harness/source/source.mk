@@ -41,12 +41,20 @@ $(BASE)/overlay: FORCE
 	@printf '%s\n' $(LAID) $(HUNKS) | cmp -s - $@ || \
 		printf '%s\n' $(LAID) $(HUNKS) > $@
 
+# Not while other makes build from it, see front.sh.
+ifeq ($(SHARED),)
+  LAY = $(HARNESS)/series/apply-series.sh $(BASE) $(BASE)/overlay
+else
+  LAY = echo 'hmm: another make builds from the tree, which has to be laid' \
+	'anew; wait for it to end' >&2; exit 1
+endif
+
 $(BASE)/tree/.laid: $(BASE)/version $(BASE)/overlay $(HUNKS) \
 		$(SERIES)/stock.sha256 $(TOP)/MAINTAINERS $(COPIES) \
 		$(TOP)/series/order $(HARNESS)/series/apply-series.sh \
 		$(HARNESS)/series/stage.sh $(HARNESS)/series/move-interval.sh \
 		$(wildcard $(HARNESS)/stock/*.sh $(HARNESS)/stock/hmm_*)
-	@$(HARNESS)/series/apply-series.sh $(BASE) $(BASE)/overlay
+	@$(LAY)
 
 # Targets may depend on our files in the tree.
 LAID_IN_TREE := $(addprefix $(BASE)/tree/,$(call in_tree,$(LAID)))

@@ -243,10 +243,11 @@ guest_job()
 	for script in guest/boot verdict/verdict; do
 		echo '#!/bin/sh' > "harness/$script.sh"
 	done
-	# Without gen_init_cpio there is nothing to pack.
-	sed -i '/^\tpack$/d' harness/guest/guest.sh
+	# Without gen_init_cpio the files can only be listed.
+	sed -i "s/^\tpack\$/\tprintf '%s\\\\n' \"\${files[@]}\" > \"\$RESULTS\/packed\"/" \
+		harness/guest/guest.sh
 	alone KBUILD="$PWD/kbuild" BASE="$PWD/base" HARNESS="$PWD/harness" \
-		RESULTS="$PWD/results" GUEST="$PWD/guest" IMAGE=image \
+		RESULTS="$PWD/results" GUEST="$PWD/guest" IMAGE=image OUT="$PWD" \
 		FLAVOUR=plain "$@" \
 		harness/guest/guest.sh "$verb"
 }
@@ -269,6 +270,52 @@ test_root_in_job()
 	grep -qx 'live guest exec sh /job/command' results/job
 	guest_job guest CMD=true ROOT=host
 	grep -qx 'live guest exec host-root sh /job/command' results/job
+}
+
+# Makes of two kernels run side by side, two of one do not, nor one of a verb
+# that needs the tree for itself.
+test_two_kernels_at_once()
+{
+	local debug
+
+	checkout
+	printf '#!/bin/sh\n' > tree/harness/packages.sh
+	cat > tree/harness/main.mk <<-'END'
+		include $(dir $(lastword $(MAKEFILE_LIST)))settings.mk
+		tree: ; @echo laid >> ../laid
+		check kernel: ; @echo built $(FLAVOUR) $(SHARED); \
+			test plain = $(FLAVOUR) || timeout 60 sh -c \
+			'echo > ../begun; cat ../go'
+	END
+	mkfifo begun go
+	(cd tree && alone make kernel DEBUG=1) > debug 2>&1 &
+	debug=$!
+	timeout 60 cat begun
+	make_in_tree kernel
+	echo "status $status: $(< out)"
+	[ "$status" -eq 0 ]
+	[ "$(< out)" = 'built plain 1' ]
+	refused 'another make is at work in this checkout with this' kernel DEBUG=1
+	refused 'another make is at work in this checkout; ' check
+	[ "$(wc -l < laid)" -eq 1 ]
+	timeout 60 sh -c 'echo > go'
+	wait "$debug"
+	make_in_tree kernel
+	[ "$(wc -l < laid)" -eq 2 ]
+}
+
+# The results of earlier runs stay, of the last nine.
+test_results_kept()
+{
+	local n
+
+	for n in {1..12}; do
+		guest_job guest CMD="run $n"
+	done
+	[ "$(< results/command)" = 'run 12' ]
+	[ "$(< results.1/command)" = 'run 11' ]
+	[ "$(< results.9/command)" = 'run 3' ]
+	[ ! -e results.10 ]
 }
 
 # ONLY must name a test of a program.
