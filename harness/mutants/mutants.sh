@@ -39,8 +39,8 @@ size()
 	cat "$RESULTS/serial.log" "$RESULTS/result" 2> /dev/null | wc -c
 }
 
-# watch PID: end the guest's group at the first failure in its log, or when it
-# hangs.
+# watch PID NUMBER: end the guest's group at the first failure of a mutant in its
+# log, or when it hangs.
 watch()
 {
 	local now last=0 since=$SECONDS
@@ -49,8 +49,9 @@ watch()
 		now=$(size)
 		[ "$now" = "$last" ] || since=$SECONDS
 		last=$now
-		if grep -qaE "$FAILURE" "$RESULTS/serial.log" \
-			"$RESULTS/result" 2> /dev/null; then
+		if [ "$2" != 0 ] && grep -qaE "$FAILURE" \
+			"$RESULTS/serial.log" "$RESULTS/result" 2> /dev/null
+		then
 			break
 		elif [ $((SECONDS - since)) -gt "$SILENCE" ]; then
 			touch "$RESULTS/hangs"
@@ -73,8 +74,7 @@ gone()
 	kill -KILL "-$1" 2> /dev/null || true
 }
 
-# guest NUMBER SUITES: run the tests with a mutant, 0 for none. True if all
-# passed.
+# guest NUMBER TESTS: run them with a mutant, 0 for none. True if all passed.
 guest()
 {
 	local pid status=0
@@ -89,7 +89,7 @@ guest()
 	# front.sh sends it when make is interrupted
 	# shellcheck disable=SC2064 # the PID is that of now
 	trap "kill -TERM -$pid; exit 130" TERM
-	watch "$pid"
+	watch "$pid" "$1"
 	wait "$pid" || status=$?
 	gone "$pid"
 	return "$status"
