@@ -151,6 +151,7 @@ files()
 	set -- ${FILES-}
 	[ $# -gt 0 ] || return 0
 	for file; do
+		file=$(built "$file")
 		[[ -f $file && -r $file ]] ||
 			refuse FILES "there is no file $file that can be read"
 	done

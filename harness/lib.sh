@@ -35,3 +35,13 @@ need_mib()
 	[ "$have" -ge "$2" ] ||
 		die "the disk is too full: $3 needs $2 MiB in $1, $have are free"
 }
+
+# built FILE: print where make modules has put FILE for this kernel, or FILE.
+built()
+{
+	local file
+
+	file=$OUT/modules$(realpath -ms -- "$1")
+	[ -e "$file" ] || file=$1
+	printf '%s' "$file"
+}

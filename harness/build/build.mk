@@ -75,5 +75,13 @@ $(KBUILD)/.built: $(KBUILD)/.config $(BASE)/tree/.laid $(KERNEL_SOURCES) \
 		$(OUT)/kernel.log $(KMAKE) all
 	@mv $@.start $@
 
+# A copy of the driver, for each flavour, so that none builds the objects of
+# another; -I is for headers that it includes by a path outside of its directory.
+MODULE = $(OUT)/modules$(abspath $(M))
+BUILT := *.o *.ko *.cmd *.mod *.mod.c Module.symvers modules.order
 modules: $(KBUILD)/.built
-	@$(KMAKE) --no-print-directory M=$(abspath $(M)) modules
+	@mkdir -p $(MODULE)
+	@tar -C $(M) $(BUILT:%='--exclude=%') -chf - . | tar -C $(MODULE) -xf -
+	@$(KMAKE) --no-print-directory M=$(MODULE) KCFLAGS=-I$(abspath $(M)) \
+		modules
+	@find $(MODULE) -name '*.ko'

@@ -98,7 +98,7 @@ job_files()
 	local file
 
 	for file in ${FILES-}; do
-		files+=("/files/=$file")
+		files+=("/files/=$(built "$file")")
 	done
 }
 
@@ -121,7 +121,7 @@ module_dirs()
 
 	printf '%s' "$KBUILD"
 	for file in ${FILES-}; do
-		file=$(realpath -- "$file")
+		file=$(realpath -- "$(built "$file")")
 		printf ' %s' "${file%/*}"
 	done
 }

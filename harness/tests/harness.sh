@@ -318,6 +318,19 @@ test_results_kept()
 	[ ! -e results.10 ]
 }
 
+# FILES takes what make modules has built for this kernel, if it has.
+test_files_of_flavour()
+{
+	mkdir -p driver "debug/modules$PWD/driver"
+	touch driver/{a.ko,b.sh} "debug/modules$PWD/driver/a.ko"
+	guest_job guest CMD=true OUT="$PWD/debug" FILES='driver/a.ko driver/b.sh'
+	cat results/packed
+	grep -qx "/files/=$PWD/debug/modules$PWD/driver/a.ko" results/packed
+	grep -qx "/files/=driver/b.sh" results/packed
+	guest_job guest CMD=true OUT="$PWD/plain" FILES=driver/a.ko
+	grep -qx "/files/=driver/a.ko" results/packed
+}
+
 # ONLY must name a test of a program.
 test_only_names_no_test()
 {
