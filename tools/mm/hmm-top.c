@@ -27,12 +27,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DIR		"/sys/kernel/debug/hmm/"
-#define MAX_MIRRORS	64
-#define MAX_CAUSES	1024
-#define MAX_LINE	8192
-#define MAX_WORDS	64
-#define PATH_FUNCTIONS	3
+#define DIR "/sys/kernel/debug/hmm/"
+#define MAX_MIRRORS 64
+#define MAX_CAUSES 1024
+#define MAX_LINE 8192
+#define MAX_WORDS 64
+#define PATH_FUNCTIONS 3
 
 /* Columns of the file "totals"; there are more behind these. */
 enum {
@@ -87,7 +87,8 @@ static FILE *open_file(const char *path, const char *mode)
 	if (file)
 		return file;
 	if (errno == ENOENT)
-		fprintf(stderr, "hmm-top: no CONFIG_HMM_TOTALS, or debugfs is not mounted\n");
+		fprintf(stderr,
+			"hmm-top: no CONFIG_HMM_TOTALS, or debugfs is not mounted\n");
 	die(path);
 	return NULL;
 }
@@ -146,8 +147,8 @@ static bool parse_mirror(struct mirror *m, char *line)
 	snprintf(m->life, sizeof(m->life), "%s", words[3 + COUNTS]);
 	/* The driver's module, or its callback if that is built in */
 	word = words[n - 1] + (*words[n - 1] == '[');
-	snprintf(m->device, sizeof(m->device), "%.*s",
-		 (int)strcspn(word, "]"), word);
+	snprintf(m->device, sizeof(m->device), "%.*s", (int)strcspn(word, "]"),
+		 word);
 	return true;
 }
 
@@ -200,18 +201,20 @@ static const struct mirror *find(const struct totals *t, unsigned long id)
 static void print_mirror(const struct mirror *m, const struct mirror *before,
 			 double seconds)
 {
-	static const int rates[] = { FAULTS, PAGES, BUSY, CALLBACKS, COLLISIONS };
+	static const int rates[] = { FAULTS, PAGES, BUSY, CALLBACKS,
+				     COLLISIONS };
 	static const int times[] = { CALLBACK_NS, WAIT_NS };
 
 	printf("%7d %-15.15s %-13.13s %6llu", m->pid, m->comm, m->device,
 	       m->counts[RANGES]);
 	for (size_t i = 0; i < sizeof(rates) / sizeof(*rates); i++)
-		printf(" %9.0f", (m->counts[rates[i]] -
-				  before->counts[rates[i]]) / seconds);
+		printf(" %9.0f",
+		       (m->counts[rates[i]] - before->counts[rates[i]]) /
+			       seconds);
 	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++)
 		printf(" %7.1f%%",
 		       (m->counts[times[i]] - before->counts[times[i]]) /
-		       seconds / 1e7);
+			       seconds / 1e7);
 	printf("\n");
 }
 
@@ -265,9 +268,9 @@ static bool is_entry(const char *name)
 /* Name the call of a stack, of which @outer is the outermost function. */
 static void name_call(struct cause *c, char **frames, int outer)
 {
-	static const char * const prefixes[] = {
-		"__x64_sys_", "__arm64_sys_", "__se_sys_", "__do_sys_",
-		"ksys_", "do_",
+	static const char *const prefixes[] = {
+		"__x64_sys_", "__arm64_sys_", "__se_sys_",
+		"__do_sys_",  "ksys_",	      "do_",
 	};
 	const char *name = frames[outer], *parens = "";
 	bool entry = is_entry(name);
@@ -300,8 +303,8 @@ static void name_path(struct cause *c, char **frames, int n)
 		/* The name of a module */
 		if (*frames[i] == '[' || used >= sizeof(c->path))
 			continue;
-		used += snprintf(c->path + used, sizeof(c->path) - used,
-				 "%s%s", used ? " < " : "", frames[i]);
+		used += snprintf(c->path + used, sizeof(c->path) - used, "%s%s",
+				 used ? " < " : "", frames[i]);
 		left--;
 	}
 }
@@ -372,8 +375,8 @@ static void print_totals_of(int pid)
 
 		if (m->pid != pid)
 			continue;
-		printf("%s, %s: %llu faults, %llu busy, %llu failed, ",
-		       m->comm, m->device, n[FAULTS], n[BUSY], n[FAILED]);
+		printf("%s, %s: %llu faults, %llu busy, %llu failed, ", m->comm,
+		       m->device, n[FAULTS], n[BUSY], n[FAILED]);
 		printf("%llu waits, %llu collisions\n", n[WAITS],
 		       n[COLLISIONS]);
 		printf("mmap lock: no VMA lock %llu, several VMAs %llu, ",
