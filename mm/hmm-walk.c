@@ -713,7 +713,9 @@ static noinline int hmm_walk_bad(struct hmm_walk *w, struct vm_area_struct *vma,
 /*
  * Page tables are read without their locks: a change from here on either is
  * part of an invalidation, which collides, or makes an entry more usable than
- * it was (filled, made writable, migrated to), which a walk may miss.
+ * it was (filled, made writable, migrated to), which a walk may miss. arm64
+ * takes out a block of contiguous PTEs and puts it back without an
+ * invalidation: a walk may find the block empty, and a request then faults.
  */
 static int hmm_walk_table(struct hmm_walk *w, struct vm_area_struct *vma,
 			  pmd_t *pmdp, unsigned long addr, unsigned long end)
