@@ -176,7 +176,7 @@ static struct hk_arena *hk_arena(struct kunit *test)
 	hk_remap(test, hk_arena_pmd(arena, 5), HPAGE_PMD_NR,
 		 hk_shmem_file(test, PMD_SIZE), HK_RW);
 	hk_arena_device(test, hk_arena_pmd(arena, 6));
-	if (PAGE_SIZE == SZ_4K || default_hstate.free_huge_pages)
+	if (PAGE_SHIFT == 12 || default_hstate.free_huge_pages)
 		hk_remap(test, hk_arena_pmd(arena, 8), 2 * HPAGE_PMD_NR,
 			 hk_hugetlb_file(test, 2), HK_RW);
 	hk_write(test, hk_arena_pmd(arena, 8), 1);

@@ -177,9 +177,9 @@ static inline void oracle_print_slot(struct slot *slot)
 }
 
 /* Name the violation, once, and end the process. */
-static inline noreturn void
-oracle_violation(const struct window *window, const char *name,
-		 const char *format, ...)
+static inline noreturn void oracle_violation(const struct window *window,
+					     const char *name,
+					     const char *format, ...)
 {
 	static uint32_t once;
 	va_list ap;
@@ -298,7 +298,8 @@ static inline void oracle_check_words(struct window *window, const char *name,
 
 		if (!oracle_word_ok(window, word, i))
 			oracle_violation(window, name,
-					 "%s: word %u at %p has %#" PRIx64 ", version %u",
+					 "%s: word %u at %p has %#" PRIx64
+					 ", version %u",
 					 oracle_kind(window, word, i, cpu), i,
 					 window->slot->addr +
 					 i * WORD_STEP * sizeof(word),

@@ -505,7 +505,8 @@ static void next_phase(struct region *region)
 {
 	oracle_add(&region->access,
 		   (region->access & ACCESS_PHASE) == PHASE_COMING ?
-		   ACCESS_ONE - PHASE_COMING : 1);
+			   ACCESS_ONE - PHASE_COMING :
+			   1);
 }
 
 static void begin_change(struct region *region, bool readable)
@@ -542,8 +543,8 @@ static void change_protect(struct region *region)
 }
 
 /* Move @size from @from to the scratch addresses and back. */
-static int move_there_and_back(struct region *region, unsigned int n, char *from,
-			       size_t size)
+static int move_there_and_back(struct region *region, unsigned int n,
+			       char *from, size_t size)
 {
 	char *to = self->scratch + (from - blocks[kind_of(region)]);
 	unsigned int i;
@@ -656,7 +657,10 @@ static int drop_region(struct region *region)
 static void change_discard(struct region *region, unsigned int which)
 {
 	static const char * const names[] = {
-		"munmap and mmap", "mmap", "guard pages", "discard",
+		"munmap and mmap",
+		"mmap",
+		"guard pages",
+		"discard",
 	};
 	struct store stores[REGION_PAGES];
 	bool locked[REGION_PAGES];
@@ -678,12 +682,12 @@ static void change_discard(struct region *region, unsigned int which)
 /* The kernel may discard it at any time before the next write. */
 static void change_free(struct region *region)
 {
-	int err;
+	int err = 0;
 
 	for (unsigned int i = 0; i < REGION_PAGES; i++)
 		oracle_add(&slots_of(region)[i].discards, 1);
-	err = madvise(start_of(region), REGION_PAGES * PAGE, MADV_FREE) ?
-	      -errno : 0;
+	if (madvise(start_of(region), REGION_PAGES * PAGE, MADV_FREE))
+		err = -errno;
 	for (unsigned int i = 0; i < REGION_PAGES; i++)
 		oracle_add(&slots_of(region)[i].discarded, 1);
 	region_event(region, "MADV_FREE", err);
@@ -695,8 +699,8 @@ static void change_free(struct region *region)
 
 static void change_node(struct region *region)
 {
-	size_t n = hmm_move_pages(start_of(region), REGION_PAGES,
-				  random_below(2));
+	size_t n =
+		hmm_move_pages(start_of(region), REGION_PAGES, random_below(2));
 
 	region_event(region, "move_pages", n);
 }
@@ -716,9 +720,10 @@ static void change_advice(struct region *region)
 		{ MADV_WILLNEED, "MADV_WILLNEED" },
 	};
 	unsigned int i = random_below(ARRAY_SIZE(all));
-	int err = madvise(start_of(region), REGION_PAGES * PAGE,
-			  all[i].advice) ? -errno : 0;
+	int err = 0;
 
+	if (madvise(start_of(region), REGION_PAGES * PAGE, all[i].advice))
+		err = -errno;
 	region_event(region, all[i].name, err);
 }
 
@@ -843,8 +848,8 @@ static void change_fork(struct region *region)
 /* Both regions of a block, as a whole huge page. */
 static void change_move_block(struct region *region)
 {
-	struct region *first = &shared->regions[kind_of(region) *
-						BLOCK_REGIONS];
+	struct region *first =
+		&shared->regions[kind_of(region) * BLOCK_REGIONS];
 	struct region *other = region == first ? first + 1 : first;
 	int err;
 
@@ -986,9 +991,9 @@ static void dma_step(void)
 static void dma_open(struct thread *thread)
 {
 	dma = edu_open(EDU_WIDE);
-	if (dma >= 0 && mmap(thread->scratch, PAGE, FULL_ACCESS,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-				MAP_FAILED)
+	if (dma >= 0 &&
+	    mmap(thread->scratch, PAGE, FULL_ACCESS,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		die("mmap");
 }
 
@@ -1047,7 +1052,9 @@ static void open_uffd(void)
 static void *thread_main(void *arg)
 {
 	static void (*const others[NR_OTHER_THREADS])(void) = {
-		dma_step, hotplug_step, serve_step,
+		dma_step,
+		hotplug_step,
+		serve_step,
 	};
 	void (*step)(void) = device_step;
 	int number;
@@ -1129,7 +1136,8 @@ static void start_thread(int i, uint64_t seed)
 	/* Without coherent devices */
 	if (thread->fd == -ENOENT)
 		thread->fd = hmm_open(thread->unit %= 2);
-	if (!thread->buf || (thread->fd < 0 && i < NR_THREADS - NR_OTHER_THREADS))
+	if (!thread->buf ||
+	    (thread->fd < 0 && i < NR_THREADS - NR_OTHER_THREADS))
 		die("open");
 	memset(thread->buf, 0, SPAN * PAGE);
 }
@@ -1141,8 +1149,8 @@ static void watch_threads(void)
 	static double since[NR_THREADS];
 
 	for (int i = 0; i < NR_THREADS; i++) {
-		uint64_t now = __atomic_load_n(&threads[i].progress,
-					       __ATOMIC_RELAXED);
+		uint64_t now =
+			__atomic_load_n(&threads[i].progress, __ATOMIC_RELAXED);
 
 		if (now != progress[i] || !since[i])
 			since[i] = hmm_now();
@@ -1235,16 +1243,14 @@ static void print_counts(uint64_t seed, int left)
 	printf("hmm-torture: seed %" PRIu64 ": %" PRIu64
 	       " device operations (%" PRIu64 " reads, %" PRIu64
 	       " writes, %" PRIu64 " migrations, %" PRIu64
-	       " exclusive, %" PRIu64 " snapshots, %" PRIu64
-	       " DMA), %" PRIu64
-	       " refused, %" PRIu64 " of CPUs, %" PRIu64
-	       " changes, %" PRIu64 " forks, %" PRIu64
+	       " exclusive, %" PRIu64 " snapshots, %" PRIu64 " DMA), %" PRIu64
+	       " refused, %" PRIu64 " of CPUs, %" PRIu64 " changes, %" PRIu64
+	       " forks, %" PRIu64
 	       " served; %d devices with entries left, 0 violations in %.0f s\n",
 	       seed, device_operations(), counted(COUNT_READS),
 	       counted(COUNT_WRITES), counted(COUNT_MIGRATIONS),
 	       counted(COUNT_EXCLUSIVE), counted(COUNT_SNAPSHOTS),
-	       counted(COUNT_DMA),
-	       counted(COUNT_REFUSED), counted(COUNT_CPU),
+	       counted(COUNT_DMA), counted(COUNT_REFUSED), counted(COUNT_CPU),
 	       counted(COUNT_CHANGES), counted(COUNT_FORKS),
 	       counted(COUNT_SERVED), left, hmm_now() - oracle_start);
 }
