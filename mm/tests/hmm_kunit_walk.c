@@ -826,6 +826,7 @@ static void special_huge_pud_is_not_split(struct kunit *test)
 		kunit_skip(test, "there are no huge PUDs");
 	/* The PUDs of both are in one table. */
 	hk_read(test, low, 1);
+	hk_mix(test, addr);
 	pudp = pud_offset(p4d_offset(pgd_offset(hk->mm, addr), addr), addr);
 	KUNIT_ASSERT_TRUE(test, pud_none(*pudp));
 	pud = pud_mkhuge(pfn_pud(nowhere, PAGE_READONLY));
