@@ -206,7 +206,7 @@ test_boot_of_architecture()
 	grep -q '^virt,.*smmuv3' arguments
 	[[ $(grep -x -A 1 -e -append arguments) == *' hugepages=128 '* ]]
 	boot ARCH=arm64 PAGES=64K
-	fails grep -w 'hugepages' arguments
+	fails grep -w 'hugepages=128' arguments
 }
 
 # The skips of one architecture are failures on another.
@@ -624,7 +624,7 @@ test_status_of_verb()
 test_status_of_build()
 {
 	front_door < <(echo 'exit 0')
-	printf 'test:\n\t@exit 1\n' > tree/harness/main.mk
+	printf 'tree:\ntest:\n\t@exit 1\n' > tree/harness/main.mk
 	make_in_tree test
 	[ "$status" -eq 4 ]
 	make_in_tree -n test
@@ -703,6 +703,7 @@ test_interrupted_build()
 	END
 	chmod +x tree/stubborn
 	sed 's/^    /\t/' > tree/harness/main.mk <<-'END'
+		tree:
 		test:
 		    @$(MAKE) -f harness/main.mk deep
 		deep:
