@@ -86,6 +86,8 @@ endif
 MACHINE := $(patsubst x86_64,,$(ARCH))$(addprefix -,$(patsubst 4K,,$(PAGES)))
 # Expanded when used, as a verb may have its own WITH.
 OUT = $(BASE)/$(MACHINE:%=%-)$(FLAVOUR)$(WITH:%=-%)
+# The users of the interval API, see series.mk.
+USERS_OUT = $(BASE)/$(MACHINE:%=%-)interval-users
 KBUILD = $(OUT)/kernel
 GUEST = $(OUT)/guest
 RESULTS = $(OUT)/results
@@ -109,7 +111,7 @@ export KBUILD_BUILD_VERSION := 1
 
 PROGRESS := $(HARNESS)/progress.sh
 
-export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS
+export TOP HARNESS CACHE BASE FLAVOUR OUT KBUILD GUEST RESULTS USERS_OUT
 export KERNEL KSRC ACCEL TIMEOUT SERIES JOBS ROOT WITH ROUNDS EXTRA_CONFIG LEAKS COUNT SHARD
 # To bash, SECONDS is a clock.
 unexport SECONDS

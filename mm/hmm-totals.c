@@ -127,10 +127,13 @@ static void hmm_totals_add(const struct hmm_mirror *mirror,
 			   const struct mm_struct *mm, enum hmm_count which,
 			   u64 n)
 {
+	unsigned long flags;
+
 	if (!mirror)
 		return;
-	guard(raw_spinlock_irqsave)(&hmm_totals_lock);
+	raw_spin_lock_irqsave(&hmm_totals_lock, flags);
 	hmm_totals_of(mirror, mm)->counts[which] += n;
+	raw_spin_unlock_irqrestore(&hmm_totals_lock, flags);
 }
 
 /* Reads from a mirror that cannot go meanwhile. */
@@ -138,11 +141,13 @@ static void hmm_totals_read(const struct hmm_mirror *mirror,
 			    const struct mm_struct *mm)
 {
 	struct hmm_totals *t;
+	unsigned long flags;
 
-	guard(raw_spinlock_irqsave)(&hmm_totals_lock);
+	raw_spin_lock_irqsave(&hmm_totals_lock, flags);
 	t = hmm_totals_of(mirror, mm);
 	t->sync = mirror->ops->sync_cpu_device_pagetables;
 	t->counts[HMM_COUNT_RANGES] = READ_ONCE(mirror->nr_ranges);
+	raw_spin_unlock_irqrestore(&hmm_totals_lock, flags);
 }
 
 /* ------------------------------------------------------------------ probes */
@@ -156,9 +161,12 @@ static void hmm_totals_mirror(void *data, const struct mm_struct *mm,
 static void hmm_totals_no_mirror(void *data, const struct mm_struct *mm,
 				 const struct hmm_mirror *mirror)
 {
+	unsigned long flags;
+
 	hmm_totals_read(mirror, mm);
-	guard(raw_spinlock_irqsave)(&hmm_totals_lock);
+	raw_spin_lock_irqsave(&hmm_totals_lock, flags);
 	hmm_totals_of(mirror, mm)->mirror = NULL;
+	raw_spin_unlock_irqrestore(&hmm_totals_lock, flags);
 }
 
 /* The start or the end of a registration. */
@@ -236,13 +244,15 @@ static void hmm_totals_blame(const struct hmm_mirror *mirror,
 {
 	struct hmm_cause new = { .event = update->event };
 	struct hmm_cause *cause;
+	unsigned long flags;
 
 	strscpy(new.comm, current->comm);
 	new.depth = stack_trace_save(new.stack, HMM_TOTALS_DEPTH, 0);
-	guard(raw_spinlock_irqsave)(&hmm_totals_lock);
+	raw_spin_lock_irqsave(&hmm_totals_lock, flags);
 	cause = hmm_cause_find(hmm_totals_of(mirror, update->mm), &new);
 	cause->calls += calls;
 	cause->hits += hits;
+	raw_spin_unlock_irqrestore(&hmm_totals_lock, flags);
 }
 
 static void hmm_totals_sync(void *data, const struct hmm_mirror *mirror,

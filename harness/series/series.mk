@@ -8,7 +8,6 @@
 #	make interval-users	compiles all users of the interval API
 
 # The guest's options and those of all drivers that use the interval API.
-export USERS_OUT := $(BASE)/$(MACHINE:%=%-)interval-users
 USERS := $(USERS_OUT)/kernel/.config
 USERS_FRAGMENTS := $(MACHINE_FRAGMENTS) $(BASE_FRAGMENTS) \
 	$(TOP)/configs/trace.config $(TOP)/configs/interval-users.config \
