@@ -377,67 +377,6 @@ MEMORY_TEST(huge_page_is_split)
 
 /* Pages that cannot migrate */
 
-#define KSM	"/sys/kernel/mm/ksm/"
-
-static long ksm_number(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	long number = -1;
-
-	if (file && fscanf(file, "%ld", &number) != 1)
-		number = -1;
-	if (file)
-		fclose(file);
-	return number;
-}
-
-/* Wait until KSM has merged the first two pages at @ptr. */
-static bool ksm_merged(const char *ptr)
-{
-	double end = hmm_now() + WAIT_SECONDS;
-	uint64_t words[2];
-
-	while (hmm_now() < end) {
-		if (!hmm_read_pagemap(ptr, 2, words) &&
-		    words[0] & PM_PRESENT &&
-		    !((words[0] ^ words[1]) & PM_PFN))
-			return true;
-		usleep(1000);
-	}
-	return false;
-}
-
-/* Wait until KSM has looked at all pages twice. */
-static bool ksm_scanned(void)
-{
-	long scans = ksm_number(KSM "full_scans");
-	double end = hmm_now() + WAIT_SECONDS;
-
-	while (ksm_number(KSM "full_scans") < scans + 2 && hmm_now() < end)
-		usleep(1000);
-	return ksm_number(KSM "full_scans") >= scans + 2;
-}
-
-/* KSM compares other pages with those that it has merged. */
-MEMORY_TEST(merged_pages_stay)
-{
-	if (ksm_number(KSM "run") < 0)
-		SKIP(return, "no KSM in this kernel");
-	memset(self->data, 7, SIZE);
-	memset(self->ptr, 7, SIZE);
-	ASSERT_EQ(0, madvise(self->ptr, SIZE, MADV_MERGEABLE));
-	ASSERT_EQ(0, hmm_write_text(KSM "run", "1"));
-	EXPECT_TRUE(ksm_merged(self->ptr));
-	EXPECT_EQ(-ENOENT, request(MIGRATE_TO_DEV, self->ptr, 2));
-	memset(self->ptr + 2 * PAGE, 7, SIZE - 2 * PAGE);
-	EXPECT_TRUE(ksm_scanned());
-	ASSERT_EQ(0, hmm_write_text(KSM "run", "2"));
-	ASSERT_EQ(0, hmm_write_text(KSM "run", "0"));
-	test_cpu_sees_data();
-	test_device_sees_data();
-	test_pages(0);
-}
-
 /* Pin pages by a pipe that references them. */
 static int pin(int pipes[2], void *addr, size_t npages)
 {

@@ -715,8 +715,6 @@ static void change_advice(struct region *region)
 		{ MADV_PAGEOUT, "MADV_PAGEOUT" },
 		{ MADV_PAGEOUT, "MADV_PAGEOUT" },
 		{ MADV_COLD, "MADV_COLD" },
-		{ MADV_MERGEABLE, "MADV_MERGEABLE" },
-		{ MADV_UNMERGEABLE, "MADV_UNMERGEABLE" },
 		{ MADV_WILLNEED, "MADV_WILLNEED" },
 	};
 	unsigned int i = random_below(ARRAY_SIZE(all));
@@ -1366,8 +1364,6 @@ static struct {
 	{ "/proc/sys/kernel/numa_balancing", 1 },
 	{ "/sys/kernel/debug/sched/numa_balancing/scan_period_min_ms", 50 },
 	{ "/sys/kernel/debug/sched/numa_balancing/scan_period_max_ms", 200 },
-	{ "/sys/kernel/mm/ksm/sleep_millisecs", 20 },
-	{ "/sys/kernel/mm/ksm/run", 1 },
 	{ "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
 	  100 },
 };
