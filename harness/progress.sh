@@ -50,8 +50,8 @@ explain()
 { mkdir -p "${log%/*}" && : > "$log"; } ||
 	die "cannot write $log: is the disk full?"
 
-# A sleep that outlives us holds neither the checkout's lock nor our output.
-tick 9>&- > /dev/null &
+# A sleep that outlives us holds neither of front.sh's locks, nor our output.
+tick 8>&- 9>&- > /dev/null &
 trap 'kill "$!" 2>/dev/null || true' EXIT
 
 status=0
