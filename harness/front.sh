@@ -6,9 +6,9 @@
 # Runs one verb of the front door: takes the checkout's lock, checks the
 # settings, installs packages, makes the files that the verb needs (main.mk),
 # then starts the verb's own script. A make that only builds and boots a kernel
-# shares the checkout with those of other kernels. The exit status of `make VERB` goes to
-# STATUS_FILE, and this script succeeds: make turns every failure into 2, so
-# the Makefile ends make by other means (see make-exit.c).
+# shares the checkout with those of other kernels. The exit status of `make VERB`
+# goes to STATUS_FILE, and this script succeeds: make turns every failure into 2,
+# so the Makefile ends make by other means (see make-exit.c).
 
 set -uo pipefail
 . "${0%/*}/lib.sh"

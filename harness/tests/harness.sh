@@ -690,6 +690,12 @@ interrupted()
 	flock -n tree/build/lock true
 }
 
+# HACKING.md says to apply it to the core, to see the oracle find it.
+test_v54_rule_applies()
+{
+	patch -d "$top" -p1 --dry-run < "$harness/mutants/v5.4.patch"
+}
+
 # Nothing of a verb is left when make is interrupted, in either phase.
 test_interrupted_build()
 {
